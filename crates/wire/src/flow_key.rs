@@ -1,0 +1,197 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// An address and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// IPv4 or IPv6 address.
+    pub addr: IpAddr,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// Puts the two together.
+    #[must_use]
+    pub const fn new(addr: IpAddr, port: u16) -> Self {
+        Self { addr, port }
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(addr: SocketAddr) -> Self {
+        Self::new(addr.ip(), addr.port())
+    }
+}
+
+/// `198.18.0.1:80`, `[fd00::1]:80`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::new(self.addr, self.port).fmt(f)
+    }
+}
+
+/// The VLAN identifiers in front of a packet, outer first; 0 where there is no tag.
+/// Part of the key: the same addresses in two VLANs are two connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Vlans {
+    /// The first tag's 12-bit identifier.
+    pub outer: u16,
+    /// The second tag's.
+    pub inner: u16,
+}
+
+/// Which of the two endpoints of a [`FlowKey`] sent a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The lower endpoint did.
+    Low,
+    /// The higher one did.
+    High,
+}
+
+/// A connection's identity: the same value for both directions, since the lower endpoint (by
+/// address, then port) always comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowKey {
+    // IPv4 addresses sit in the last four bytes (as in ::ffff:0:0/96); `v6` tells them apart from
+    // real IPv6 packets that carry mapped addresses.
+    low: [u8; 16],
+    high: [u8; 16],
+    low_port: u16,
+    high_port: u16,
+    vlans: Vlans,
+    v6: bool,
+}
+
+impl FlowKey {
+    /// The key of a packet from `source` to `destination`, and which side sent it.
+    ///
+    /// Endpoints of different IP versions do not occur in one packet; if given, both are kept as
+    /// IPv6.
+    #[must_use]
+    pub fn new(source: Endpoint, destination: Endpoint, vlans: Vlans) -> (Self, Side) {
+        let v6 = source.addr.is_ipv6() || destination.addr.is_ipv6();
+        let (from, to) = (octets(source.addr), octets(destination.addr));
+        Self::from_octets(v6, (from, source.port), (to, destination.port), vlans)
+    }
+
+    /// The same from raw octets, for the parser: IPv4 in the last four of the sixteen, the rest as
+    /// [`Ipv4Addr::to_ipv6_mapped`] has it.
+    pub(crate) fn from_octets(
+        v6: bool,
+        source: ([u8; 16], u16),
+        destination: ([u8; 16], u16),
+        vlans: Vlans,
+    ) -> (Self, Side) {
+        let (side, (low, low_port), (high, high_port)) = if source <= destination {
+            (Side::Low, source, destination)
+        } else {
+            (Side::High, destination, source)
+        };
+        (Self { low, high, low_port, high_port, vlans, v6 }, side)
+    }
+
+    /// The endpoint on one side.
+    #[must_use]
+    pub fn endpoint(&self, side: Side) -> Endpoint {
+        let (addr, port) = match side {
+            Side::Low => (self.low, self.low_port),
+            Side::High => (self.high, self.high_port),
+        };
+        let v6 = Ipv6Addr::from(addr);
+        let addr = match (self.v6, v6.to_ipv4_mapped()) {
+            (false, Some(v4)) => IpAddr::V4(v4),
+            _ => IpAddr::V6(v6),
+        };
+        Endpoint::new(addr, port)
+    }
+
+    /// The VLAN identifiers.
+    #[must_use]
+    pub const fn vlans(&self) -> Vlans {
+        self.vlans
+    }
+
+    /// Whether the packets are IPv6.
+    #[must_use]
+    pub const fn is_ipv6(&self) -> bool {
+        self.v6
+    }
+}
+
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Low => Self::High,
+            Self::High => Self::Low,
+        }
+    }
+}
+
+impl fmt::Debug for FlowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} <-> {}", self.endpoint(Side::Low), self.endpoint(Side::High))?;
+        match self.vlans {
+            Vlans { outer: 0, .. } => Ok(()),
+            Vlans { outer, inner: 0 } => write!(f, " vlan {outer}"),
+            Vlans { outer, inner } => write!(f, " vlan {outer}.{inner}"),
+        }
+    }
+}
+
+fn octets(addr: IpAddr) -> [u8; 16] {
+    match addr {
+        IpAddr::V4(v4) => Ipv4Addr::to_ipv6_mapped(&v4).octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(text: &str) -> Endpoint {
+        text.parse::<SocketAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn both_directions_have_one_key_and_different_sides() {
+        for (a, b) in [
+            ("198.18.0.1:4000", "198.18.0.2:80"),
+            ("[fd00::2]:80", "[fd00::1]:80"),
+            ("1.1.1.1:2", "1.1.1.1:1"),
+        ] {
+            let (a, b) = (endpoint(a), endpoint(b));
+            let (there, from_a) = FlowKey::new(a, b, Vlans::default());
+            let (back, from_b) = FlowKey::new(b, a, Vlans::default());
+            assert_eq!(there, back);
+            assert_eq!(from_a, from_b.other());
+            assert_eq!((there.endpoint(from_a), there.endpoint(from_b)), (a, b));
+        }
+    }
+
+    #[test]
+    fn a_mapped_v6_address_is_not_the_v4_one() {
+        let v4 = FlowKey::new(endpoint("1.2.3.4:1"), endpoint("1.2.3.5:1"), Vlans::default()).0;
+        let v6 = FlowKey::new(
+            endpoint("[::ffff:1.2.3.4]:1"),
+            endpoint("[::ffff:1.2.3.5]:1"),
+            Vlans::default(),
+        )
+        .0;
+        assert_ne!(v4, v6);
+        assert!(v6.endpoint(Side::Low).addr.is_ipv6());
+    }
+
+    #[test]
+    fn the_same_addresses_in_another_vlan_are_another_flow() {
+        let (a, b) = (endpoint("1.2.3.4:1"), endpoint("1.2.3.5:1"));
+        assert_ne!(
+            FlowKey::new(a, b, Vlans { outer: 7, inner: 0 }).0,
+            FlowKey::new(a, b, Vlans { outer: 8, inner: 0 }).0
+        );
+    }
+}

@@ -1,0 +1,30 @@
+//! Headers in, typed values out.
+//!
+//! A frame is parsed once, into offsets ([`Headers`], `Copy`, no borrow); a [`Packet`] is a frame
+//! with those offsets beside it. After [`Packet::parse`] nothing below checks a length again.
+//! Hostile bytes are refused with a reason ([`Refusal`]), never with a panic, and the frame is given
+//! back to whoever owned it.
+//!
+//! Parsing leans on [`smoltcp::wire`]; sequence numbers are our own ([`Seq`]), because smoltcp's
+//! subtraction panics on distances that an attacker may choose.
+#![forbid(unsafe_code)]
+
+mod direction;
+mod flags;
+mod flow_key;
+mod headers;
+mod options;
+mod packet;
+mod refusal;
+mod seq;
+mod timestamp;
+
+pub use direction::{Direction, PerDirection};
+pub use flags::Flags;
+pub use flow_key::{Endpoint, FlowKey, Side, Vlans};
+pub use headers::{Headers, IpVersion};
+pub use options::{Options, SackBlocks, Timestamps};
+pub use packet::{Packet, Rejected};
+pub use refusal::{Malformed, Other, Refusal};
+pub use seq::Seq;
+pub use timestamp::Timestamp;
