@@ -1,0 +1,399 @@
+use tollgate_wire::{Direction, Flags, PerDirection, Seq};
+
+use crate::half::{Half, SCALE_MAX};
+use crate::tracker::check_flags;
+use crate::{Invalid, Segment, State, Tracker};
+
+/// SYN-ACKs with different numbers that are remembered. SYN cookies and anycast make more than one
+/// legal; the client's ACK decides. Suricata keeps five.
+const ANSWERS_MAX: usize = 4;
+
+/// A half-open connection: the client's SYN was seen, SYN-ACKs of the server perhaps.
+///
+/// A SYN leaves without its payload, Fast Open or not ([`Segment::has_stray_payload`]): the server
+/// then acknowledges the SYN alone and the client sends the bytes again, where they can be inspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The client's newest SYN, and the one before it if that had another number: until a SYN-ACK
+    /// picks one, either may be the one that lives (RFC 9293 section 3.10.7.3).
+    offer: Offer,
+    previous: Option<Offer>,
+    /// The server's numbers; the first `answers` count.
+    answer_seqs: [Seq; ANSWERS_MAX],
+    /// Bit `n` is set when answer `n` acknowledges `previous`.
+    answers_previous: u8,
+    answers: u8,
+    /// The widest window, the largest shift and the options that all of the answers share.
+    answer: Terms,
+    /// What the server's last stray ACK acknowledged: a client that knows of no such connection
+    /// answers it with a RST at exactly that number, which must reach the server.
+    stray_ack: Option<Seq>,
+    crossing: Crossing,
+}
+
+/// What to do with a segment of a half-open connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Forward it, without payload if it is a SYN.
+    Waiting,
+    /// The handshake is complete: [`Handshake::establish`], then give the same segment to
+    /// [`Tracker::segment`].
+    Established,
+    /// A RST ends it. Forward it, without payload.
+    Reset,
+}
+
+/// One SYN of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Offer {
+    isn: Seq,
+    terms: Terms,
+}
+
+/// What a SYN or SYN-ACK proposes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Terms {
+    /// Meaningless unless `timestamps`.
+    ts_value: u32,
+    /// Never scaled on a SYN (RFC 7323 section 2.2).
+    window: u16,
+    scale: Option<u8>,
+    timestamps: bool,
+    signed: bool,
+    fast_open: bool,
+}
+
+/// How far a simultaneous open has come (RFC 9293 section 3.5, figure 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Crossing {
+    /// The server has sent no bare SYN.
+    No,
+    /// It has, with this number; nobody's SYN-ACK was seen.
+    Syn(Seq),
+    /// The client's SYN-ACK for it was seen, the server's was not.
+    ClientAnswered(Seq),
+}
+
+impl Terms {
+    fn of(segment: &Segment) -> Self {
+        let options = &segment.options;
+        Self {
+            ts_value: options.timestamps.map_or(0, |timestamps| timestamps.value),
+            window: segment.window,
+            scale: options.window_scale.map(|scale| scale.min(SCALE_MAX)),
+            timestamps: options.timestamps.is_some(),
+            signed: options.signed,
+            fast_open: options.fast_open,
+        }
+    }
+
+    /// Merges what the same SYN said when it was sent again. Options may vanish from later copies,
+    /// when the client suspects that they were the trouble; what the SYN-ACK lacks is not agreed
+    /// anyway, so what any copy offered counts.
+    fn repeat(&mut self, again: Self) {
+        self.window = self.window.max(again.window);
+        self.scale = again.scale.or(self.scale);
+        self.fast_open |= again.fast_open;
+        self.signed |= again.signed;
+        if again.timestamps {
+            self.ts_value = again.ts_value;
+            self.timestamps = true;
+        }
+    }
+
+    /// Merges another server's answer. Which one lives is the client's choice, so the bounds are the
+    /// wider ones and PAWS is only for what all of them agreed to.
+    fn alternative(&mut self, other: Self) {
+        self.window = self.window.max(other.window);
+        self.scale = self.scale.max(other.scale);
+        self.timestamps &= other.timestamps;
+        self.signed |= other.signed;
+    }
+}
+
+impl Handshake {
+    /// Opens one for a client's SYN.
+    ///
+    /// # Errors
+    ///
+    /// The reason to drop a segment that is no proper SYN.
+    pub fn open(syn: &Segment) -> Result<Self, Invalid> {
+        check_flags(syn)?;
+        if !syn.has(Flags::SYN) || syn.has(Flags::ACK) {
+            return Err(Invalid::BeforeHandshake);
+        }
+        Ok(Self {
+            offer: Offer { isn: syn.seq, terms: Terms::of(syn) },
+            previous: None,
+            answer_seqs: [Seq(0); ANSWERS_MAX],
+            answers_previous: 0,
+            answers: 0,
+            answer: Terms::default(),
+            stray_ack: None,
+            crossing: Crossing::No,
+        })
+    }
+
+    /// Takes the next segment, and says what to do with it.
+    ///
+    /// # Errors
+    ///
+    /// The reason to drop it. The handshake stands as it was.
+    pub fn segment(
+        &mut self,
+        direction: Direction,
+        segment: &Segment,
+    ) -> Result<Progress, Invalid> {
+        check_flags(segment)?;
+        let syn = segment.has(Flags::SYN);
+        let ack = segment.has(Flags::ACK);
+        match direction {
+            _ if segment.has(Flags::RST) => self.rst(direction, segment),
+            Direction::ToServer if syn && ack => self.client_syn_ack(segment),
+            Direction::ToServer if syn => self.client_syn(segment),
+            Direction::ToServer if ack => self.client_ack(segment),
+            Direction::ToClient if syn && ack => self.server_syn_ack(segment),
+            Direction::ToClient if syn => self.server_syn(segment),
+            Direction::ToClient if ack => self.server_ack(segment),
+            _ => Err(Invalid::NoAck),
+        }
+    }
+
+    /// Either [`State::SynSent`] or [`State::SynReceived`].
+    #[must_use]
+    pub const fn state(&self) -> State {
+        if self.answers > 0 { State::SynReceived } else { State::SynSent }
+    }
+
+    /// The connection that the last segment completed; call it after [`Progress::Established`].
+    #[must_use]
+    pub fn establish(&self) -> Tracker {
+        let (client, server) = (self.offer.terms, self.answer);
+        let scaled = client.scale.is_some() && server.scale.is_some();
+        let shift = |terms: Terms| terms.scale.filter(|_| scaled).unwrap_or(0);
+        let (client_start, server_start) = (self.offer.isn + 1, self.answer_seqs[0] + 1);
+        let half = |start, ack, terms: Terms| {
+            let mut half = Half::new(start, ack, u32::from(terms.window), shift(terms));
+            if terms.timestamps && self.answers == 1 {
+                half.ts_recent = terms.ts_value;
+            }
+            half
+        };
+        let halves = PerDirection {
+            to_server: half(client_start, server_start, client),
+            to_client: half(server_start, client_start, server),
+        };
+        Tracker::established(
+            halves,
+            client.timestamps && server.timestamps,
+            client.signed && server.signed,
+        )
+    }
+
+    /// The client's number: that of its newest SYN.
+    pub(crate) const fn client_isn(&self) -> Seq {
+        self.offer.isn
+    }
+
+    /// The client's number in an older SYN that is not forgotten yet.
+    pub(crate) fn previous_isn(&self) -> Option<Seq> {
+        self.previous.map(|offer| offer.isn)
+    }
+
+    /// The numbers of the server's SYN-ACKs.
+    pub(crate) fn server_isns(&self) -> impl Iterator<Item = Seq> {
+        self.answer_seqs.into_iter().take(usize::from(self.answers))
+    }
+
+    /// Whether the client signs its segments, so that none can be forged.
+    pub(crate) const fn is_signed(&self) -> bool {
+        self.offer.terms.signed
+    }
+
+    fn client_syn(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
+        let terms = Terms::of(segment);
+        if segment.seq == self.offer.isn {
+            self.offer.terms.repeat(terms);
+            return Ok(Progress::Waiting);
+        }
+        if let Some(previous) = self.previous.as_mut().filter(|offer| offer.isn == segment.seq) {
+            previous.terms.repeat(terms);
+            return Ok(Progress::Waiting);
+        }
+        let ahead = segment.seq.distance(self.offer.isn);
+        if self.answers > 0
+            && (0..=i32::from(self.answer.window)).contains(&ahead.saturating_sub(1))
+        {
+            return Err(Invalid::SynOther);
+        }
+        self.push_offer(Offer { isn: segment.seq, terms });
+        Ok(Progress::Waiting)
+    }
+
+    /// A client's SYN-ACK is its half of a simultaneous open.
+    fn client_syn_ack(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
+        let (Crossing::Syn(server) | Crossing::ClientAnswered(server)) = self.crossing else {
+            return Err(Invalid::SynAckMismatch);
+        };
+        if segment.seq != self.offer.isn || segment.ack != server + 1 {
+            return Err(Invalid::SynAckMismatch);
+        }
+        self.offer.terms.repeat(Terms::of(segment));
+        if self.choose(segment) {
+            return Ok(Progress::Established);
+        }
+        self.crossing = Crossing::ClientAnswered(server);
+        Ok(Progress::Waiting)
+    }
+
+    fn client_ack(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
+        if self.answers == 0 {
+            return Err(Invalid::BeforeHandshake);
+        }
+        if self.choose(segment) { Ok(Progress::Established) } else { Err(Invalid::HandshakeAck) }
+    }
+
+    /// A bare SYN of the server may cross the client's. If it answers the client's instead (a split
+    /// handshake), no SYN-ACK of the server follows, and the connection never opens.
+    fn server_syn(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
+        match self.crossing {
+            _ if self.answers > 0 => return Err(Invalid::SynOther),
+            Crossing::ClientAnswered(seq) if seq != segment.seq => return Err(Invalid::SynOther),
+            Crossing::ClientAnswered(_) => {}
+            Crossing::No | Crossing::Syn(_) => self.crossing = Crossing::Syn(segment.seq),
+        }
+        Ok(Progress::Waiting)
+    }
+
+    fn server_syn_ack(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
+        let to_previous = match self.previous {
+            _ if segment.ack == self.offer.isn + 1 => false,
+            Some(previous) if segment.ack == previous.isn + 1 => true,
+            _ => return Err(Invalid::SynAckMismatch),
+        };
+        if segment.options.signed && !self.offer.terms.signed {
+            return Err(Invalid::UnexpectedSignature);
+        }
+        let terms = Terms::of(segment);
+        let known = self.answer_seqs.iter().take(usize::from(self.answers));
+        if known.clone().any(|&seq| seq == segment.seq) {
+            self.answer.window = self.answer.window.max(terms.window);
+            self.answer.ts_value = terms.ts_value;
+        } else {
+            let slot = self.answer_seqs.get_mut(usize::from(self.answers));
+            *slot.ok_or(Invalid::SynAckTooMany)? = segment.seq;
+            self.answers_previous |= u8::from(to_previous) << self.answers;
+            if self.answers == 0 {
+                self.answer = terms;
+            } else {
+                self.answer.alternative(terms);
+            }
+            self.answers += 1;
+        }
+        // The client's SYN-ACK has already acknowledged this number: both are synchronised.
+        if self.crossing == Crossing::ClientAnswered(segment.seq) && !to_previous {
+            self.keep_answer(segment.seq);
+            return Ok(Progress::Established);
+        }
+        Ok(Progress::Waiting)
+    }
+
+    /// An ACK of the server before the client's. A server that still holds an older connection of
+    /// the same addresses challenges the SYN so (RFC 5961 section 4), and the client's RST clears it.
+    /// With Fast Open a server may speak before the client's ACK.
+    fn server_ack(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
+        if self.answers == 0 && self.crossing != Crossing::No {
+            return Err(Invalid::SplitHandshake);
+        }
+        if segment.len == 0 && !segment.has(Flags::FIN) {
+            self.stray_ack = Some(segment.ack);
+            return Ok(Progress::Waiting);
+        }
+        let start = self.answer_seqs[0] + 1;
+        let near = segment.seq.distance(start);
+        let early = self.offer.terms.fast_open && self.answers == 1 && self.answers_previous == 0;
+        if early
+            && segment.ack == self.offer.isn + 1
+            && (0..=i32::from(self.offer.terms.window)).contains(&near)
+        {
+            return Ok(Progress::Established);
+        }
+        Err(Invalid::BeforeHandshake)
+    }
+
+    /// Only what every stack in that state honours ends the handshake (tcp.md "1.5").
+    fn rst(&mut self, direction: Direction, segment: &Segment) -> Result<Progress, Invalid> {
+        let ack = segment.has(Flags::ACK);
+        match direction {
+            Direction::ToServer => {
+                if segment.seq == self.offer.isn + 1 {
+                    return Ok(Progress::Reset);
+                }
+                let previous = self.previous.map(|offer| offer.isn + 1);
+                if Some(segment.seq) == previous || Some(segment.seq) == self.stray_ack {
+                    return Ok(Progress::Waiting);
+                }
+                Err(Invalid::RstOffEdge)
+            }
+            Direction::ToClient => {
+                if ack && segment.ack == self.offer.isn + 1 {
+                    return Ok(Progress::Reset);
+                }
+                if self.server_isns().any(|isn| segment.seq == isn + 1) {
+                    return Ok(Progress::Reset);
+                }
+                let previous = self.previous.map(|offer| offer.isn + 1);
+                if ack && Some(segment.ack) == previous {
+                    return Ok(Progress::Waiting);
+                }
+                Err(if ack { Invalid::RstAck } else { Invalid::RstOffEdge })
+            }
+        }
+    }
+
+    /// Makes the pair of numbers that the client's `segment` acknowledges the only one. False when
+    /// there is none.
+    fn choose(&mut self, segment: &Segment) -> bool {
+        let Some(index) = self.server_isns().position(|isn| segment.ack == isn + 1) else {
+            return false;
+        };
+        let to_previous = self.answers_previous & (1 << index) != 0;
+        let Some(offer) = (if to_previous { self.previous } else { Some(self.offer) }) else {
+            return false;
+        };
+        // The ACK itself may be lost before us, so that data beyond the first byte is what comes.
+        let ahead = segment.data_seq().distance(offer.isn + 1);
+        if !(0..=i32::from(self.answer.window) + 1).contains(&ahead) {
+            return false;
+        }
+        self.offer = offer;
+        self.previous = None;
+        self.keep_answer(segment.ack - 1);
+        true
+    }
+
+    fn keep_answer(&mut self, isn: Seq) {
+        self.answer_seqs[0] = isn;
+        self.answer.timestamps &= self.offer.terms.timestamps;
+        self.answers = 1;
+        self.answers_previous = 0;
+    }
+
+    /// Makes `offer` the newest. Answers to the one before the previous are of no use to anyone now.
+    fn push_offer(&mut self, offer: Offer) {
+        let mut kept = 0_u8;
+        let old = self.answer_seqs;
+        for (index, isn) in old.into_iter().take(usize::from(self.answers)).enumerate() {
+            if self.answers_previous & (1 << index) == 0 {
+                if let Some(slot) = self.answer_seqs.get_mut(usize::from(kept)) {
+                    *slot = isn;
+                }
+                kept += 1;
+            }
+        }
+        self.answers = kept;
+        self.answers_previous = (1 << kept) - 1;
+        self.previous = Some(self.offer);
+        self.offer = offer;
+    }
+}

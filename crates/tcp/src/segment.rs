@@ -1,0 +1,52 @@
+use tollgate_wire::{Flags, Options, Seq};
+
+/// What a segment says, without its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Sequence number of the SYN, or else of the first byte.
+    pub seq: Seq,
+    /// Acknowledgment number; meaningless without [`Flags::ACK`].
+    pub ack: Seq,
+    /// Control bits.
+    pub flags: Flags,
+    /// Window as sent, unscaled.
+    pub window: u16,
+    /// Bytes of payload.
+    pub len: u32,
+    /// Options.
+    pub options: Options,
+}
+
+impl Segment {
+    /// The number after everything it takes: SYN, payload, FIN (RFC 9293 section 3.4).
+    #[must_use]
+    pub fn end(&self) -> Seq {
+        self.data_end() + u32::from(self.has(Flags::FIN))
+    }
+
+    /// The number of its first payload byte.
+    #[must_use]
+    pub fn data_seq(&self) -> Seq {
+        self.seq + u32::from(self.has(Flags::SYN))
+    }
+
+    /// The number after its last payload byte, where a FIN would sit.
+    #[must_use]
+    pub fn data_end(&self) -> Seq {
+        self.data_seq() + self.len
+    }
+
+    /// Whether every one of `flags` is set.
+    #[must_use]
+    pub const fn has(&self, flags: Flags) -> bool {
+        self.flags.contains(flags)
+    }
+
+    /// Whether it carries payload where none may leave: on a RST, which no stack reads, and on a
+    /// SYN, which stacks without Fast Open ignore and the client sends again. Whoever forwards it
+    /// trims the payload off.
+    #[must_use]
+    pub const fn has_stray_payload(&self) -> bool {
+        self.len > 0 && self.flags.intersects(Flags::SYN.union(Flags::RST))
+    }
+}
