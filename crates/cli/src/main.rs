@@ -1,1 +1,8 @@
-fn main() {}
+//! The program `tollgate`; everything is in the library beside it.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tollgate::main()
+}

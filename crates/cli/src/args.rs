@@ -1,0 +1,270 @@
+//! What may be typed: the command line, and the help that teaches it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::config::{Midstream, Mode};
+use crate::events::Kinds;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tollgate",
+    version,
+    about = "A bump in the wire for TCP: follows every connection, shows its bytes to rules, forwards, drops or resets",
+    after_help = EXAMPLES,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    propagate_version = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// More of the program's own log on stderr (-v: info, -vv: debug, -vvv: trace); the variable
+    /// TOLLGATE_LOG takes filters such as `tollgate=debug`
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Only errors on stderr: no start-up block, no summary
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tollgate replay --rules firewall.lua -r in.pcap -w out.pcap    no root, no network: try rules on a capture
+  tollgate check firewall.lua tollgate.toml                      every fault with its file and line
+  tollgate run --pair eth1:eth2 --rules firewall.lua             stand in the wire between two interfaces
+  curl -s http://127.0.0.1:9460/metrics                          what a running one counts
+
+Exit codes:
+  0  done, or stopped by SIGINT or SIGTERM
+  1  a fault in what was given: rules, configuration, capture, interface
+  2  a command line that cannot be understood";
+
+/// One of the three.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Stand in the wire: forward between pairs of interfaces, under rules
+    Run(RunArgs),
+    /// Send a capture through the same engine: same rules, no root, same bytes every time
+    Replay(ReplayArgs),
+    /// Look for faults in rules (.lua) and configurations (.toml), and say where each is
+    Check(CheckArgs),
+}
+
+/// `tollgate run`.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct RunArgs {
+    /// Two interfaces that become the ends of one wire; may be given again for more wires
+    #[arg(long, value_name = "IF:IF", required = true)]
+    pub pair: Vec<PairNames>,
+
+    /// Rules in Lua; without them every connection is accepted, followed and counted
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+
+    /// Configuration in TOML; see deploy/tollgate.toml for every key. The command line wins over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Worker threads for each pair, one core each [default: one for each core but one, at most
+    /// one for each queue]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: Option<u16>,
+
+    /// How frames reach us. copy: by the kernel, works everywhere. zerocopy: by the card, only
+    /// where its driver can. auto: zero-copy where it can be had, else copy [default: auto]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+
+    /// Where Prometheus may scrape, or `off` [default: 127.0.0.1:9460]
+    #[arg(long, value_name = "ADDR|off")]
+    pub metrics: Option<MetricsAddress>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub output: OutputArgs,
+}
+
+const RUN_EXAMPLES: &str = "\
+Needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF. Both interfaces of a pair are taken whole:
+what the kernel would do with TCP frames there, Tollgate does. SIGINT or SIGTERM stops cleanly.
+
+Examples:
+  tollgate run --pair eth1:eth2 --rules firewall.lua
+  tollgate run --pair eth1:eth2 --pair eth3:eth4 --workers 2 --json > events.jsonl
+  tollgate run --pair veth-a:veth-b --mode copy --metrics off";
+
+/// `tollgate replay`.
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_EXAMPLES)]
+pub struct ReplayArgs {
+    /// The capture: pcap or pcapng, gzipped or not; Ethernet, raw IP or Linux cooked
+    #[arg(short, long, value_name = "IN.pcap")]
+    pub read: PathBuf,
+
+    /// Where to write the frames that leave, in order, with their original times; without it the
+    /// rules run and nothing is kept
+    #[arg(short, long, value_name = "OUT.pcap")]
+    pub write: Option<PathBuf>,
+
+    /// Rules in Lua; without them every connection is accepted
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+
+    /// Configuration in TOML; what concerns interfaces, cores and metrics is not used
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Engine workers that share the flows, all in one thread: the frames written are the same
+    /// for any number
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: u16,
+
+    /// Packets of connections whose beginning is not in the capture [default: drop]
+    #[arg(long, value_enum)]
+    pub midstream: Option<Midstream>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub output: OutputArgs,
+}
+
+const REPLAY_EXAMPLES: &str = "\
+The clock is the capture's: timeouts run by packet times, and to their end after the last packet.
+Which frame came in at which port is told by address: the first sender of a pair of addresses is at A.
+
+Examples:
+  tollgate replay --rules firewall.lua -r in.pcap -w out.pcap
+  tollgate replay --rules firewall.lua -r in.pcap.gz --json | jq 'select(.event == \"alert\")'
+  tollgate replay -r in.pcap --midstream pickup --events connections";
+
+/// `tollgate check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing is started and no interface is touched. Exit code 1 if there is any fault.
+
+Example:
+  tollgate check rules/*.lua /etc/tollgate.toml")]
+pub struct CheckArgs {
+    /// Rules (.lua) and configurations (.toml), any number
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// What is printed on stdout.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OutputArgs {
+    /// One JSON object a line instead of text; the fields are described in docs/events.md
+    #[arg(long)]
+    pub json: bool,
+
+    /// Which events to print, with commas between them: alerts, logs, connections, all, none
+    #[arg(long, value_name = "KINDS", default_value = "all")]
+    pub events: Kinds,
+}
+
+/// The two names of `--pair IF:IF`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairNames {
+    /// The interface at port A.
+    pub a: String,
+    /// The interface at port B.
+    pub b: String,
+}
+
+impl FromStr for PairNames {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((a, b)) = text.split_once(':') else {
+            return Err("want two interfaces with a colon between them, such as eth1:eth2".into());
+        };
+        for name in [a, b] {
+            // IFNAMSIZ is 16 with the terminating zero; the kernel refuses '/' and spaces too.
+            if name.is_empty() || name.len() > 15 || name.contains([':', '/', ' ']) {
+                return Err(format!(
+                    "\"{name}\" cannot be the name of an interface (1 to 15 characters; \
+                     `ip -br link` lists those there are)"
+                ));
+            }
+        }
+        if a == b {
+            return Err(format!(
+                "{a} is given twice: a wire has two ends; name two different interfaces"
+            ));
+        }
+        Ok(Self { a: a.to_owned(), b: b.to_owned() })
+    }
+}
+
+/// Where metrics are served, or nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAddress {
+    /// Not at all.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
+impl FromStr for MetricsAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::At).map_err(|_| {
+            format!(
+                "\"{text}\" is no address with a port: want such as 127.0.0.1:9460, [::1]:9460, or off"
+            )
+        })
+    }
+}
+
+impl std::fmt::Display for MetricsAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::At(address) => address.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_pair_is_two_different_interfaces() {
+        assert_eq!(
+            "eth1:eth2".parse::<PairNames>(),
+            Ok(PairNames { a: "eth1".into(), b: "eth2".into() })
+        );
+        for bad in ["eth1", "eth1:", ":eth1", "eth1:eth1", "a:b:c", "a/b:c", "sixteen-letters-:b"] {
+            assert!(bad.parse::<PairNames>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn metrics_take_an_address_or_off() {
+        assert_eq!("off".parse(), Ok(MetricsAddress::Off));
+        assert!("[::1]:9460".parse::<MetricsAddress>().is_ok());
+        for bad in ["9460", "localhost:9460", "127.0.0.1", ""] {
+            assert!(bad.parse::<MetricsAddress>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The configuration: one file, one [`Config`], every knob with its unit, its default and what
+//! goes wrong on either side. What has one good value is a constant, not a knob.
+//!
+//! The command line wins over the file, the file over the defaults. `deploy/tollgate.toml` shows
+//! every key with its default; a test holds the two together.
+
+mod read;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Packets of connections whose beginning was not seen. Default: `drop`.
+    pub midstream: Midstream,
+    /// Frames that are no TCP: ARP, UDP, ICMP… Default: `kernel`.
+    pub other: Other,
+    /// What becomes of TCP while no worker runs. Default: `wire`.
+    pub fail: Fail,
+    /// What becomes of a connection whose rule fails. Default: `drop`.
+    pub on_rule_error: OnRuleError,
+    /// How frames are exchanged with the kernel. Default: `auto`.
+    pub mode: Mode,
+    /// Worker threads for each pair of interfaces, 1 to 64; 0: chosen at start (one for each core
+    /// but one, at most one for each queue). Too few: one core becomes the limit. More than cores:
+    /// workers wait for each other. Default: 0.
+    pub workers: u16,
+    /// The cores of the workers, in order, as in `[2, 3]`; empty: the first worker on the first
+    /// core, and so on. A core that also serves other work, or the card's interrupts in softirq
+    /// mode, adds delay. Default: empty.
+    pub cores: Vec<u16>,
+    /// Where Prometheus may scrape, or `off`. An address that others reach shows them what passes
+    /// here. Default: `127.0.0.1:9460`.
+    pub metrics: String,
+    /// Bounds.
+    pub limits: Limits,
+    /// Waits.
+    pub timeouts: Timeouts,
+}
+
+/// Bounds of one worker. Reaching one is counted, never fatal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections followed at once, 16 to 2^24, about 300 bytes each, reserved at start. Too few:
+    /// live ones are given up under load. Too many: memory and slower look-ups. Default: 262144.
+    pub flows_max: u32,
+    /// Connections still in their handshake, 16 to 2^24; a flood of SYNs evicts only among these.
+    /// Too few: slow clients lose their SYN in a flood. Too many: memory. Default: 65536.
+    pub half_open_max: u32,
+    /// Frames that wait for an earlier one, for each direction of a connection, 1 to 65536. Too
+    /// few: a loss on a fast path costs retransmissions of what had arrived. Too many: one
+    /// connection can take the memory of all. Default: 256.
+    pub held_frames_max: u32,
+    /// Their bytes, 1460 to 2^30. A connection with a larger window loses what exceeds it behind a gap.
+    /// Default: 262144.
+    pub held_bytes_max: u32,
+    /// The frames of all connections of a worker together, 16 to 2^20; each is a chunk that the card
+    /// cannot fill. Default: 4096.
+    pub held_frames_worker_max: u32,
+    /// Fragments of IP datagrams that wait for the rest, 0 to 65536. 0: none is ever whole and all
+    /// fragmented TCP is dropped. Too many: a flood of fragments takes memory. Default: 1024.
+    pub fragments_max: u32,
+    /// Alerts of the engine's own (such as "no connection found") printed a second; the rest is
+    /// only counted. 0: none is printed. Too many: a scan floods the log. Default: 10.
+    pub alerts_per_second_max: u32,
+    /// Events (alerts, logs, connections) that may wait to be printed, 16 to 2^20. Too few: a burst is
+    /// lost, and counted. Too many: memory while stdout is stuck. Default: 8192.
+    pub events_pending_max: u32,
+}
+
+/// How long a connection may be silent in each state before it is forgotten, in seconds, 1 to
+/// 2592000 (30 days). Too short cuts those that are alive; too long keeps the dead in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// After the SYN. Default: 10.
+    pub syn_sent_s: u32,
+    /// After the SYN-ACK. Default: 10.
+    pub syn_received_s: u32,
+    /// Established and idle. Keep-alives count as life (Linux sends none before 7200 s, and only where asked). Default: 3600.
+    pub established_s: u32,
+    /// One end has closed. Default: 300.
+    pub half_closed_s: u32,
+    /// Both have closed, the last ACK is missing. Default: 30.
+    pub closing_s: u32,
+    /// Closed: late copies are still recognized. Default: 60.
+    pub time_wait_s: u32,
+    /// Ended by an endpoint's RST. Default: 10.
+    pub reset_s: u32,
+    /// Dropped or reset by a rule: its packets are silently dropped for so long. Default: 60.
+    pub zombie_s: u32,
+}
+
+/// What to do with packets of a connection whose SYN was not seen, such as those that lived before
+/// Tollgate started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Midstream {
+    /// Drop and alert: nothing passes that was not inspected; connections older than the program break
+    Drop,
+    /// Let them pass uninspected: nothing breaks, and an attacker who omits the SYN is not seen
+    Pass,
+    /// Follow them from here on: nothing breaks, but rules see a stream without its beginning
+    Pickup,
+}
+
+/// Who carries frames that are no TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Other {
+    /// The XDP program passes them to the other interface; they cost no worker's time.
+    Kernel,
+    /// A worker does; needed where the driver cannot redirect between interfaces.
+    User,
+    /// Nobody: counted and dropped. Without ARP or neighbour discovery IP soon ends too.
+    Drop,
+}
+
+/// What the XDP program does with TCP when no worker takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fail {
+    /// It crosses uninspected: the wire stays a wire.
+    Wire,
+    /// It is dropped: nothing passes uninspected.
+    Closed,
+}
+
+/// What becomes of a connection in which a rule raised an error or ran out of its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRuleError {
+    /// Dropped: a broken rule lets nothing through.
+    Drop,
+    /// Accepted for that event: a broken rule interrupts nobody.
+    Pass,
+}
+
+/// How frames are exchanged with the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Zero-copy where the driver can, else copy
+    Auto,
+    /// The kernel copies each frame: works everywhere
+    Copy,
+    /// Zero-copy or refuse to start
+    #[value(name = "zerocopy")]
+    ZeroCopy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            midstream: Midstream::Drop,
+            other: Other::Kernel,
+            fail: Fail::Wire,
+            on_rule_error: OnRuleError::Drop,
+            mode: Mode::Auto,
+            workers: 0,
+            cores: Vec::new(),
+            metrics: "127.0.0.1:9460".into(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            flows_max: 262_144,
+            half_open_max: 65_536,
+            held_frames_max: 256,
+            held_bytes_max: 262_144,
+            held_frames_worker_max: 4096,
+            fragments_max: 1024,
+            alerts_per_second_max: 10,
+            events_pending_max: 8192,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            syn_sent_s: 10,
+            syn_received_s: 10,
+            established_s: 3600,
+            half_closed_s: 300,
+            closing_s: 30,
+            time_wait_s: 60,
+            reset_s: 10,
+            zombie_s: 60,
+        }
+    }
+}
+
+impl Config {
+    /// Says which value is out of its range, if one is.
+    ///
+    /// # Errors
+    /// The range, and what lies outside it.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { workers, cores, metrics, limits, timeouts, .. } = self;
+        within((*workers).into(), 0, 64)?;
+        if let Some(twice) = (1..cores.len()).find_map(|at| {
+            let (before, after) = cores.split_at(at);
+            after.first().filter(|core| before.contains(core))
+        }) {
+            return Err(format!("core {twice} is named twice; each worker wants one of its own"));
+        }
+        metrics.parse::<crate::args::MetricsAddress>()?;
+        within(limits.flows_max, 16, 1 << 24)?;
+        within(limits.half_open_max, 16, 1 << 24)?;
+        within(limits.held_frames_max, 1, 1 << 16)?;
+        within(limits.held_bytes_max, 1460, 1 << 30)?;
+        within(limits.held_frames_worker_max, 16, 1 << 20)?;
+        within(limits.fragments_max, 0, 1 << 16)?;
+        within(limits.events_pending_max, 16, 1 << 20)?;
+        for seconds in timeouts.all() {
+            within(seconds, 1, 2_592_000)?;
+        }
+        Ok(())
+    }
+
+    /// Where metrics are served.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.parse().ok()
+    }
+}
+
+impl Timeouts {
+    const fn all(&self) -> [u32; 8] {
+        [
+            self.syn_sent_s,
+            self.syn_received_s,
+            self.established_s,
+            self.half_closed_s,
+            self.closing_s,
+            self.time_wait_s,
+            self.reset_s,
+            self.zombie_s,
+        ]
+    }
+}
+
+fn within(value: u32, least: u32, most: u32) -> Result<(), String> {
+    if (least..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(format!("{value} is out of range: want {least} to {most}"))
+    }
+}
+
+/// Whole seconds as the engine wants them.
+#[must_use]
+pub fn seconds(count: u32) -> Duration {
+    Duration::from_secs(count.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_shows_every_key_with_its_default() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/tollgate.toml");
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(Config::parse(&text, path.as_ref()), Ok(Config::default()));
+        let example: toml::Table = text.parse().unwrap();
+        assert_eq!(example, toml::Table::try_from(Config::default()).unwrap());
+    }
+}
