@@ -43,6 +43,14 @@ lab_in() {
     nsenter --net="/run/netns/$name-$side" -- "$@"
 }
 
+# lab_start NAME SIDE COMMAND… &: the same, to be put in the background: `$!` is then the command's own
+# process id, and not that of a shell around it.
+lab_start() {
+    local name=$1 side=$2
+    shift 2
+    exec nsenter --net="/run/netns/$name-$side" -- "$@"
+}
+
 # lab_up NAME QUEUES MTU OFFLOADS
 lab_up() {
     local name=$1 queues=$2 mtu=$3 offloads=$4 side interface
