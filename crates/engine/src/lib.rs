@@ -1,1 +1,42 @@
-//! To be written by its own commit.
+//! One core, one shard, one loop.
+//!
+//! A [`Worker`] owns a link, a policy, and the connections of its share of the traffic. Its
+//! [`Worker::poll`] is the only loop: it takes a batch of frames through numbered stages (parse, hand
+//! over, load, track, ask the rules, send, expire) and then proves that every frame has a fate
+//! ([`Counters::balance`]). Workers share nothing; a frame that arrived at the wrong one moves to the
+//! right one through a [`mesh()`] of single-producer rings, its bytes untouched.
+//!
+//! Everything is bounded by [`Config`], and time is an argument: the same frames at the same times
+//! give the same output, byte for byte.
+#![forbid(unsafe_code)]
+
+mod budget;
+mod config;
+mod counters;
+mod flow;
+mod flow_table;
+mod fragments;
+mod half_open;
+mod identity;
+mod mesh;
+mod neighbours;
+mod ports;
+mod rules;
+mod slab;
+mod store;
+mod wheel;
+mod worker;
+mod zombie;
+
+pub use config::{Config, Midstream, OtherTraffic, Sharding};
+pub use counters::{Cause, Counters, Metric, PortCounters, Reason};
+pub use flow_table::{FlowTable, Keyed, Refused};
+pub use mesh::{Mesh, mesh};
+pub use tollgate_tcp::{Limits, Timeouts};
+pub use wheel::Wheel;
+pub use worker::{Gauges, Turn, Worker};
+
+/// What a packet says, without its bytes.
+fn segment<F: tollgate_link::Frame>(packet: &tollgate_wire::Packet<F>) -> tollgate_tcp::Segment {
+    tollgate_tcp::Segment::of(packet)
+}

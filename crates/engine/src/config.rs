@@ -1,0 +1,113 @@
+//! What a worker is told at its start.
+
+use tollgate_tcp::{Limits, Timeouts};
+
+/// Bounds and choices of one worker. The defaults suit a machine with a few gigabytes to spare.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Workers that share the traffic, 1 or more.
+    pub workers: usize,
+    /// Which of them this is, counted from 0.
+    pub worker: usize,
+    /// Who owns a flow.
+    pub sharding: Sharding,
+    /// Established connections at most; beyond, new ones are refused. About 400 bytes each.
+    pub flows_max: usize,
+    /// Half-open connections at most; beyond, a random one gives way.
+    pub half_open_max: usize,
+    /// What one direction of a flow may hold back behind a gap.
+    pub held: Limits,
+    /// Frames that all flows of the worker together may hold. Each is a frame the link cannot
+    /// receive into, so keep it well below the link's frames; too low, and reordering costs
+    /// retransmissions.
+    pub held_frames_max: u64,
+    /// Datagrams that may wait for fragments.
+    pub datagrams_max: usize,
+    /// Fragments that may wait, in all.
+    pub fragments_max: u64,
+    /// How long a connection may be silent.
+    pub timeouts: Timeouts,
+    /// TCP packets of no connection.
+    pub midstream: Midstream,
+    /// What is not TCP.
+    pub other: OtherTraffic,
+    /// Frames taken from each port, and from each other worker, in a turn. More make cache misses
+    /// overlap, fewer make the turn short.
+    pub batch_max: usize,
+    /// Reports that may wait to be fetched.
+    pub reports_max: usize,
+    /// Alerts of the engine's own (not those of rules) in a second; more are counted only.
+    pub alerts_per_second_max: u32,
+    /// The longest IP packet either port sends, in bytes. A reassembled datagram beyond it leaves in
+    /// fragments. For a replay, whose captures hold packets that a network card had merged, use
+    /// `u32::MAX`.
+    pub mtu: u32,
+    /// Key of the flow table's hash: random, and the same in all workers of a run.
+    pub hash_keys: [u64; 4],
+    /// Seed for choosing a half-open connection to give up.
+    pub seed: u64,
+    /// Whether connections are reported as they begin, are established and end.
+    pub report_connections: bool,
+}
+
+/// Who owns a flow when there are several workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharding {
+    /// The worker that the flow's hash names; packets that arrive elsewhere are handed over. Right
+    /// wherever the two directions of a flow may reach different queues.
+    #[default]
+    Hash,
+    /// The worker at which it arrives: for network cards that are *known* to bring both directions
+    /// of a flow to one queue. Fragments are then put together where they arrive, and what they
+    /// make is looked up there.
+    Queue,
+}
+
+/// What to do with a TCP packet of no connection that is no SYN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Midstream {
+    /// Drop it, with an alert: Haka's way.
+    #[default]
+    Drop,
+    /// Let it cross, unseen by rules.
+    Pass,
+    /// Follow the connection from here on.
+    Pickup,
+}
+
+/// What to do with frames that are not TCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum OtherTraffic {
+    #[default]
+    Pass,
+    Drop,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            worker: 0,
+            sharding: Sharding::Hash,
+            flows_max: 1 << 20,
+            half_open_max: 1 << 16,
+            held: Limits::default(),
+            held_frames_max: 1024,
+            datagrams_max: 256,
+            fragments_max: 512,
+            timeouts: Timeouts::default(),
+            midstream: Midstream::Drop,
+            other: OtherTraffic::Pass,
+            // A guess: lookups in batches of 32 cost least with a million flows, see the
+            // measurements of the flow table; 64 leave room for what is not a lookup.
+            batch_max: 64,
+            reports_max: 4096,
+            alerts_per_second_max: 100,
+            mtu: 1500,
+            hash_keys: [0; 4],
+            seed: 0,
+            report_connections: false,
+        }
+    }
+}

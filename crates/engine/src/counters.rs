@@ -1,0 +1,479 @@
+//! Every frame has one counted fate.
+//!
+//! `received + handed in + forged == transmitted + dropped + merged + handed out + held`, in each
+//! worker, after each turn. [`Counters::balance`] is the difference; anything but zero is a frame
+//! lost or invented, and an alarm. Plain numbers of one worker: whoever shows them adds workers up
+//! with `+`.
+
+use std::ops::{Add, AddAssign};
+
+use arrayvec::ArrayVec;
+use tollgate_link::Port;
+use tollgate_policy::{Phase, Verdict};
+use tollgate_tcp::Invalid;
+use tollgate_wire::{Malformed, Other};
+
+/// What one worker has counted since it began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// By the port they crossed: [`Port::index`].
+    pub ports: [PortCounters; 2],
+    /// Frames taken from the link to write a packet of our own in: RSTs, reassembled datagrams and
+    /// fragments of them.
+    pub forged: u64,
+    /// Fragments whose bytes went on in a reassembled datagram, and datagrams whose bytes went on
+    /// in fragments.
+    pub merged: u64,
+    /// Frames given to the worker that owns their flow.
+    pub handed_out: u64,
+    /// Frames taken from other workers.
+    pub handed_in: u64,
+    /// Frames that wait at this moment: out of order, or as fragments. A level, not a total.
+    pub held: u64,
+    /// Frames dropped as malformed, by [`Malformed`].
+    pub malformed: [u64; Malformed::ALL.len()],
+    /// Frames dropped as invalid for their connection, by [`Invalid`].
+    pub invalid: [u64; Invalid::ALL.len()],
+    /// Frames dropped by a verdict, by [`Verdict`].
+    pub refused: [u64; Verdict::ALL.len()],
+    /// Frames dropped for another reason, by [`Cause`].
+    pub causes: [u64; Cause::ALL.len()],
+    /// Frames that are not TCP and crossed, by [`Other`].
+    pub passed: [u64; Other::ALL.len()],
+    /// TCP packets of no connection that crossed, where the configuration lets them.
+    pub untracked: u64,
+    /// Verdicts that rules gave, by [`Verdict`]; `accept` is not counted.
+    pub verdicts: [u64; Verdict::ALL.len()],
+    /// Connections by what happened to them, by [`Phase`].
+    pub phases: [u64; PHASES.len()],
+    /// RSTs sent, those to stragglers included.
+    pub rsts: u64,
+    /// RSTs that could not be forged: no frame, or the way to the endpoint is not known.
+    pub rsts_failed: u64,
+    /// Packets whose partial checksum was completed.
+    pub checksums_completed: u64,
+    /// Packets that arrived ahead of a gap and were kept.
+    pub out_of_order: u64,
+    /// Packets with nothing but bytes that had been seen; they crossed again.
+    pub retransmitted: u64,
+    /// Datagrams put together from fragments.
+    pub reassembled: u64,
+    /// Alerts of the engine's own that were over the rate.
+    pub alerts_suppressed: u64,
+    /// Turns after which [`Counters::balance`] was not zero.
+    pub unbalanced_turns: u64,
+}
+
+/// Frames and bytes of one port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct PortCounters {
+    pub received_frames: u64,
+    pub received_bytes: u64,
+    pub transmitted_frames: u64,
+    pub transmitted_bytes: u64,
+}
+
+/// Why a frame was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It could not be read.
+    Malformed(Malformed),
+    /// It was wrong for its connection.
+    Invalid(Invalid),
+    /// A rule refused it, or the connection whose held frame it was.
+    Refused(Verdict),
+    /// Anything else.
+    Cause(Cause),
+}
+
+/// A reason that lies in the state of the worker: what it knows, and what it has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Cause {
+    /// TCP, but of no connection that is known.
+    NoConnection,
+    /// Its connection was dropped, reset, or ended by a RST not long ago.
+    ConnectionOver,
+    /// Ahead of a gap, and no room to hold it.
+    HeldFull,
+    /// Ahead of a gap, and all of its bytes are held already.
+    Redundant,
+    /// No room for another connection.
+    FlowTableFull,
+    /// No room for another half-open connection's key.
+    HalfOpenFull,
+    /// The ring to the worker that owns the flow is full.
+    HandOffFull,
+    /// The link had no room to send it. Waiting for room would only move the loss.
+    TransmitFull,
+    /// Not TCP, and the configuration does not let it cross.
+    Other,
+    /// It overlaps another fragment, or belongs to a datagram of which one does (RFC 5722).
+    FragmentOverlap,
+    /// A fragment that was there already.
+    FragmentDuplicate,
+    /// A fragment whose datagram was not complete in time.
+    FragmentTimeout,
+    /// No room for another fragment or fragmented datagram.
+    FragmentFull,
+    /// A fragment that contradicts its datagram, or a datagram too large for a frame.
+    FragmentBroken,
+    /// No frame to write a reassembled or fragmented datagram in.
+    FrameShortage,
+    /// Held when its connection was silent for too long.
+    Expired,
+    /// Held when its connection ended.
+    Closed,
+    /// Held when the program stopped.
+    Stopped,
+}
+
+impl Cause {
+    /// Every one, in order of its discriminant.
+    pub const ALL: [Self; 18] = [
+        Self::NoConnection,
+        Self::ConnectionOver,
+        Self::HeldFull,
+        Self::Redundant,
+        Self::FlowTableFull,
+        Self::HalfOpenFull,
+        Self::HandOffFull,
+        Self::TransmitFull,
+        Self::Other,
+        Self::FragmentOverlap,
+        Self::FragmentDuplicate,
+        Self::FragmentTimeout,
+        Self::FragmentFull,
+        Self::FragmentBroken,
+        Self::FrameShortage,
+        Self::Expired,
+        Self::Closed,
+        Self::Stopped,
+    ];
+
+    /// As metrics name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoConnection => "no_connection",
+            Self::ConnectionOver => "connection_over",
+            Self::HeldFull => "held_full",
+            Self::Redundant => "redundant",
+            Self::FlowTableFull => "flow_table_full",
+            Self::HalfOpenFull => "half_open_full",
+            Self::HandOffFull => "hand_off_full",
+            Self::TransmitFull => "transmit_full",
+            Self::Other => "other_traffic",
+            Self::FragmentOverlap => "fragment_overlap",
+            Self::FragmentDuplicate => "fragment_duplicate",
+            Self::FragmentTimeout => "fragment_timeout",
+            Self::FragmentFull => "fragment_full",
+            Self::FragmentBroken => "fragment_broken",
+            Self::FrameShortage => "frame_shortage",
+            Self::Expired => "expired",
+            Self::Closed => "closed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl Counters {
+    /// Frames that came in and are not accounted for; negative if more are than came. Of one worker,
+    /// or of several added up while nothing is between them.
+    #[must_use]
+    pub fn balance(&self) -> i64 {
+        let [a, b] = &self.ports;
+        let came = a.received_frames + b.received_frames + self.handed_in + self.forged;
+        let went = a.transmitted_frames
+            + b.transmitted_frames
+            + self.dropped()
+            + self.merged
+            + self.handed_out
+            + self.held;
+        came.wrapping_sub(went).cast_signed()
+    }
+
+    /// Frames dropped, for any reason.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+        sum(&self.malformed) + sum(&self.invalid) + sum(&self.refused) + sum(&self.causes)
+    }
+
+    /// Frames dropped for one reason.
+    #[must_use]
+    pub fn dropped_for(&self, reason: Reason) -> u64 {
+        let (counts, position) = match reason {
+            Reason::Malformed(why) => (&self.malformed[..], why as usize),
+            Reason::Invalid(why) => (&self.invalid[..], why as usize),
+            Reason::Refused(verdict) => (&self.refused[..], verdict as usize),
+            Reason::Cause(cause) => (&self.causes[..], cause as usize),
+        };
+        counts.get(position).copied().unwrap_or(0)
+    }
+
+    /// Connections to which `phase` happened.
+    #[must_use]
+    pub fn connections(&self, phase: Phase) -> u64 {
+        self.phases.get(phase as usize).copied().unwrap_or(0)
+    }
+
+    /// Counts a dropped frame.
+    pub(crate) fn drop(&mut self, reason: Reason) {
+        match reason {
+            Reason::Malformed(why) => bump(&mut self.malformed, why as usize),
+            Reason::Invalid(why) => bump(&mut self.invalid, why as usize),
+            Reason::Refused(verdict) => bump(&mut self.refused, verdict as usize),
+            Reason::Cause(cause) => bump(&mut self.causes, cause as usize),
+        }
+    }
+
+    pub(crate) fn pass(&mut self, other: Other) {
+        bump(&mut self.passed, other as usize);
+    }
+
+    pub(crate) fn verdict(&mut self, verdict: Verdict) {
+        bump(&mut self.verdicts, verdict as usize);
+    }
+
+    pub(crate) fn phase(&mut self, phase: Phase) {
+        bump(&mut self.phases, phase as usize);
+    }
+
+    pub(crate) fn receive(&mut self, port: Port, frames: u64, bytes: u64) {
+        let port = self.port_mut(port);
+        port.received_frames += frames;
+        port.received_bytes += bytes;
+    }
+
+    pub(crate) fn transmit(&mut self, port: Port, frames: u64, bytes: u64) {
+        let port = self.port_mut(port);
+        port.transmitted_frames += frames;
+        port.transmitted_bytes += bytes;
+    }
+
+    fn port_mut(&mut self, port: Port) -> &mut PortCounters {
+        let [a, b] = &mut self.ports;
+        match port {
+            Port::A => a,
+            Port::B => b,
+        }
+    }
+
+    /// All numbers, with the names under which Prometheus knows them. Zeros are included, so that a
+    /// series exists before its first event.
+    pub fn metrics(&self) -> impl Iterator<Item = Metric> + use<> {
+        let mut out = Vec::with_capacity(128);
+        self.port_metrics(&mut out);
+        self.drop_metrics(&mut out);
+        for (other, value) in Other::ALL.into_iter().zip(self.passed) {
+            out.push(Metric::new(PASSED, &[("kind", other.name())], value));
+        }
+        for (verdict, value) in Verdict::ALL.into_iter().zip(self.verdicts).skip(1) {
+            out.push(Metric::new(VERDICTS, &[("verdict", verdict.name())], value));
+        }
+        for (phase, value) in PHASES.into_iter().zip(self.phases) {
+            out.push(Metric::new(CONNECTIONS, &[("phase", phase.name())], value));
+        }
+        let plain = [
+            (FORGED, self.forged),
+            (MERGED, self.merged),
+            (HANDED_OUT, self.handed_out),
+            (HANDED_IN, self.handed_in),
+            (UNTRACKED, self.untracked),
+            (RSTS, self.rsts),
+            (RSTS_FAILED, self.rsts_failed),
+            (CHECKSUMS, self.checksums_completed),
+            (OUT_OF_ORDER, self.out_of_order),
+            (RETRANSMITTED, self.retransmitted),
+            (REASSEMBLED, self.reassembled),
+            (SUPPRESSED, self.alerts_suppressed),
+            (UNBALANCED, self.unbalanced_turns),
+        ];
+        out.extend(plain.map(|(name, value)| Metric::new(name, &[], value)));
+        out.into_iter()
+    }
+
+    fn port_metrics(&self, out: &mut Vec<Metric>) {
+        for (port, counts) in Port::BOTH.into_iter().zip(&self.ports) {
+            let label = [("port", port.name())];
+            out.push(Metric::new(RECEIVED, &label, counts.received_frames));
+            out.push(Metric::new(RECEIVED_BYTES, &label, counts.received_bytes));
+            out.push(Metric::new(TRANSMITTED, &label, counts.transmitted_frames));
+            out.push(Metric::new(TRANSMITTED_BYTES, &label, counts.transmitted_bytes));
+        }
+    }
+
+    fn drop_metrics(&self, out: &mut Vec<Metric>) {
+        let mut push = |class, name, value| {
+            out.push(Metric::new(DROPPED, &[("class", class), ("reason", name)], value));
+        };
+        for (why, value) in Malformed::ALL.into_iter().zip(self.malformed) {
+            push("malformed", why.name(), value);
+        }
+        for (why, value) in Invalid::ALL.into_iter().zip(self.invalid) {
+            push("invalid", why.name(), value);
+        }
+        for (verdict, value) in Verdict::ALL.into_iter().zip(self.refused).skip(1) {
+            push("verdict", verdict.name(), value);
+        }
+        for (cause, value) in Cause::ALL.into_iter().zip(self.causes) {
+            push("cause", cause.name(), value);
+        }
+    }
+}
+
+impl AddAssign<&Self> for Counters {
+    fn add_assign(&mut self, other: &Self) {
+        for (mine, theirs) in self.ports.iter_mut().zip(&other.ports) {
+            mine.received_frames += theirs.received_frames;
+            mine.received_bytes += theirs.received_bytes;
+            mine.transmitted_frames += theirs.transmitted_frames;
+            mine.transmitted_bytes += theirs.transmitted_bytes;
+        }
+        self.forged += other.forged;
+        self.merged += other.merged;
+        self.handed_out += other.handed_out;
+        self.handed_in += other.handed_in;
+        self.held += other.held;
+        add_all(&mut self.malformed, &other.malformed);
+        add_all(&mut self.invalid, &other.invalid);
+        add_all(&mut self.refused, &other.refused);
+        add_all(&mut self.causes, &other.causes);
+        add_all(&mut self.passed, &other.passed);
+        self.untracked += other.untracked;
+        add_all(&mut self.verdicts, &other.verdicts);
+        add_all(&mut self.phases, &other.phases);
+        self.rsts += other.rsts;
+        self.rsts_failed += other.rsts_failed;
+        self.checksums_completed += other.checksums_completed;
+        self.out_of_order += other.out_of_order;
+        self.retransmitted += other.retransmitted;
+        self.reassembled += other.reassembled;
+        self.alerts_suppressed += other.alerts_suppressed;
+        self.unbalanced_turns += other.unbalanced_turns;
+    }
+}
+
+impl Add for Counters {
+    type Output = Self;
+    fn add(mut self, other: Self) -> Self {
+        self += &other;
+        self
+    }
+}
+
+/// One sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// `tollgate_…_total`.
+    pub name: &'static str,
+    /// What it counts, for the page's HELP line.
+    pub help: &'static str,
+    /// Label names and values.
+    pub labels: ArrayVec<(&'static str, &'static str), 2>,
+    /// Its value.
+    pub value: u64,
+}
+
+type Named = (&'static str, &'static str);
+
+impl Metric {
+    fn new((name, help): Named, labels: &[Named], value: u64) -> Self {
+        Self { name, help, labels: labels.iter().copied().take(2).collect(), value }
+    }
+}
+
+/// Every [`Phase`], in order of its discriminant.
+pub(crate) const PHASES: [Phase; 10] = [
+    Phase::New,
+    Phase::Established,
+    Phase::Closed,
+    Phase::ResetByPeer,
+    Phase::Dropped,
+    Phase::HalfReset,
+    Phase::Reset,
+    Phase::Expired,
+    Phase::Evicted,
+    Phase::Stopped,
+];
+
+fn bump(counts: &mut [u64], position: usize) {
+    if let Some(count) = counts.get_mut(position) {
+        *count += 1;
+    }
+}
+
+fn add_all(mine: &mut [u64], theirs: &[u64]) {
+    for (mine, theirs) in mine.iter_mut().zip(theirs) {
+        *mine += theirs;
+    }
+}
+
+const RECEIVED: Named = ("tollgate_frames_received_total", "Frames received.");
+const RECEIVED_BYTES: Named = ("tollgate_received_bytes_total", "Bytes of frames received.");
+const TRANSMITTED: Named = ("tollgate_frames_transmitted_total", "Frames sent.");
+const TRANSMITTED_BYTES: Named = ("tollgate_transmitted_bytes_total", "Bytes of frames sent.");
+const DROPPED: Named = ("tollgate_frames_dropped_total", "Frames dropped.");
+const PASSED: Named = ("tollgate_frames_passed_total", "Frames that are not TCP and crossed.");
+const FORGED: Named = ("tollgate_frames_forged_total", "Frames of our own making.");
+const MERGED: Named =
+    ("tollgate_frames_merged_total", "Frames whose bytes went on in another frame.");
+const HANDED_OUT: Named = ("tollgate_frames_handed_out_total", "Frames given to other workers.");
+const HANDED_IN: Named = ("tollgate_frames_handed_in_total", "Frames taken from other workers.");
+const UNTRACKED: Named =
+    ("tollgate_packets_untracked_total", "TCP packets of no connection that crossed.");
+const VERDICTS: Named = ("tollgate_verdicts_total", "Verdicts of rules other than accept.");
+const CONNECTIONS: Named = ("tollgate_connections_total", "Connections by what happened to them.");
+const RSTS: Named = ("tollgate_rsts_sent_total", "RSTs sent.");
+const RSTS_FAILED: Named = ("tollgate_rsts_failed_total", "RSTs that could not be forged.");
+const CHECKSUMS: Named =
+    ("tollgate_checksums_completed_total", "Packets whose partial checksum was completed.");
+const OUT_OF_ORDER: Named =
+    ("tollgate_packets_out_of_order_total", "Packets kept because a gap lay before them.");
+const RETRANSMITTED: Named =
+    ("tollgate_packets_retransmitted_total", "Packets with only known bytes that crossed again.");
+const REASSEMBLED: Named =
+    ("tollgate_datagrams_reassembled_total", "IP datagrams put together from fragments.");
+const SUPPRESSED: Named = ("tollgate_alerts_suppressed_total", "Engine alerts over the rate.");
+const UNBALANCED: Named =
+    ("tollgate_unbalanced_turns_total", "Turns with a frame lost or invented: a bug.");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_list_is_in_order_of_its_discriminants() {
+        assert!(Cause::ALL.into_iter().enumerate().all(|(at, cause)| cause as usize == at));
+        assert!(PHASES.into_iter().enumerate().all(|(at, phase)| phase as usize == at));
+        assert!(Malformed::ALL.into_iter().enumerate().all(|(at, why)| why as usize == at));
+        assert!(Invalid::ALL.into_iter().enumerate().all(|(at, why)| why as usize == at));
+        assert!(Other::ALL.into_iter().enumerate().all(|(at, other)| other as usize == at));
+    }
+
+    #[test]
+    fn no_two_samples_have_the_same_name_and_labels() {
+        let metrics: Vec<_> = Counters::default().metrics().collect();
+        for (position, metric) in metrics.iter().enumerate() {
+            assert!(
+                metrics
+                    .iter()
+                    .skip(position + 1)
+                    .all(|other| { other.name != metric.name || other.labels != metric.labels })
+            );
+        }
+    }
+
+    #[test]
+    fn a_frame_without_a_fate_shows_in_the_balance() {
+        let mut counters = Counters::default();
+        counters.receive(Port::A, 2, 120);
+        counters.drop(Reason::Cause(Cause::Other));
+        assert_eq!(counters.balance(), 1);
+        counters.transmit(Port::B, 1, 60);
+        assert_eq!(counters.balance(), 0);
+        assert_eq!((counters.clone() + counters.clone()).dropped(), 2);
+    }
+}

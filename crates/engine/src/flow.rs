@@ -1,0 +1,368 @@
+//! An established connection, and what its packets mean for it.
+
+use tollgate_link::{Frame, Link, Port};
+use tollgate_policy::{Data, PacketView, Phase, Policy, Verdict};
+use tollgate_tcp::{
+    Invalid, Push, Ready, Reassembler, Segment, State, Step, Timeouts, Tracker, reset,
+};
+use tollgate_wire::{Direction, Flags, FlowKey, Packet, PerDirection, Timestamp};
+
+use crate::counters::{Cause, Reason};
+use crate::flow_table::Keyed;
+use crate::identity::{Identity, Standing};
+use crate::ports::Ports;
+use crate::rules::{Rules, phase_of};
+use crate::zombie::Zombie;
+use crate::{Config, segment};
+
+/// A connection whose handshake is complete, or that was picked up in its middle.
+#[derive(Debug)]
+pub(crate) struct Flow<F> {
+    pub(crate) about: Identity,
+    pub(crate) tracker: Tracker,
+    streams: PerDirection<Reassembler<Packet<F>>>,
+    /// As the worker last saw it, so that it notices a change.
+    pub(crate) recorded: Standing,
+}
+
+/// What a flow needs of its worker.
+#[derive(Debug)]
+pub(crate) struct Context<'a, L: Link, P> {
+    pub(crate) ports: &'a mut Ports<L>,
+    pub(crate) rules: &'a mut Rules<P>,
+    pub(crate) config: &'a Config,
+    /// For packets that become readable together; empty between two packets.
+    pub(crate) ready: &'a mut Vec<Ready<Packet<L::Frame>>>,
+    /// Frames and bytes that the reassemblers of the worker hold.
+    pub(crate) held: &'a mut HeldTotal,
+    pub(crate) now: Timestamp,
+}
+
+/// What all reassemblers of a worker hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeldTotal {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+}
+
+impl<F> Keyed for Flow<F> {
+    fn key(&self) -> &FlowKey {
+        &self.about.key
+    }
+}
+
+impl<F: Frame> Flow<F> {
+    pub(crate) fn new(about: Identity, tracker: Tracker) -> Self {
+        let stream = |direction| Reassembler::new(tracker.start(direction));
+        let streams = PerDirection {
+            to_server: stream(Direction::ToServer),
+            to_client: stream(Direction::ToClient),
+        };
+        let recorded = Standing::Live(tracker.state());
+        Self { about, tracker, streams, recorded }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        match self.about.zombie {
+            Some(_) => Standing::Zombie,
+            None => Standing::Live(self.tracker.state()),
+        }
+    }
+
+    /// When it is to be forgotten if nothing more comes.
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Timestamp {
+        self.about.last_seen + self.standing().timeout(timeouts)
+    }
+
+    /// Takes a packet of this connection that arrived at `port`. Gives it back if it opens the next
+    /// connection between the same endpoints, so that this one is to be forgotten.
+    pub(crate) fn packet<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        packet: Packet<F>,
+        port: Port,
+    ) -> Option<Packet<F>> {
+        let segment = segment(&packet);
+        let direction = self.about.direction(packet.headers().source);
+        let mut step = None;
+        if segment.has(Flags::SYN) && !segment.has(Flags::ACK) {
+            // Asked before the rules are, for a SYN may belong to the next connection.
+            let opens = match self.about.zombie {
+                Some(_) => Ok(Step::Reopen),
+                None => self.tracker.segment(direction, &segment, cx.now),
+            };
+            if opens == Ok(Step::Reopen) {
+                return Some(packet);
+            }
+            step = Some(opens);
+        }
+        self.about.received(direction, &packet, port, &mut cx.ports.neighbours, cx.now);
+        if let Some(zombie) = &mut self.about.zombie {
+            let answer =
+                reset::answer(&segment, direction).filter(|rst| zombie.may_answer(rst.to, cx.now));
+            cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::ConnectionOver));
+            if let Some(rst) = answer {
+                cx.ports.rst(&self.about, &rst);
+            }
+            return None;
+        }
+        let verdict = cx.rules.receive_packet(
+            &mut self.about,
+            self.tracker.state(),
+            &PacketView {
+                frame: packet.frame().as_ref(),
+                headers: packet.headers(),
+                received: cx.now,
+            },
+            direction,
+            &mut cx.ports.counters,
+        );
+        if verdict == Verdict::Accept {
+            self.segment(cx, packet, &segment, direction, port, step);
+        } else {
+            cx.ports.drop(packet.into_frame(), Reason::Refused(verdict));
+            if verdict.ends_flow() {
+                self.condemn(cx, verdict);
+            }
+        }
+        None
+    }
+
+    /// Shows a connection that was picked up in its middle to the rules, and its first packet.
+    pub(crate) fn introduce<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        packet: &PacketView<'_>,
+        direction: Direction,
+    ) -> Verdict {
+        let (state, counters) = (self.tracker.state(), &mut cx.ports.counters);
+        let mut verdict = cx.rules.new_connection(&mut self.about, state, packet, counters);
+        if verdict == Verdict::Accept {
+            cx.rules.phase(&self.about, Phase::New, cx.now, counters);
+            let about = &mut self.about;
+            verdict = cx.rules.receive_packet(about, state, packet, direction, counters);
+        }
+        if verdict.ends_flow() {
+            self.condemn(cx, verdict);
+        }
+        verdict
+    }
+
+    /// Takes a packet that rules have let pass; `step` where the tracker was asked already.
+    pub(crate) fn segment<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        mut packet: Packet<F>,
+        segment: &Segment,
+        direction: Direction,
+        port: Port,
+        step: Option<Result<Step, Invalid>>,
+    ) {
+        let step = match step {
+            Some(step) => step,
+            None => self.tracker.segment(direction, segment, cx.now),
+        };
+        match step {
+            Ok(Step::Data { take, fin }) => {
+                if take.start != 0 || take.end != segment.len || fin != segment.has(Flags::FIN) {
+                    packet.trim(take, fin);
+                }
+                self.data(cx, packet, direction, fin, port);
+            }
+            Ok(Step::Pass) => cx.ports.forward(packet, port.peer()),
+            Ok(Step::Strip) => {
+                if segment.len > 0 || segment.has(Flags::FIN) {
+                    packet.trim(0..0, false);
+                }
+                cx.ports.forward(packet, port.peer());
+            }
+            Ok(Step::Reset) => {
+                if segment.has_stray_payload() {
+                    packet.trim(0..0, false);
+                }
+                cx.ports.forward(packet, port.peer());
+                self.close(cx, Phase::ResetByPeer, Cause::Closed);
+            }
+            // Only a SYN reopens, and it was asked for before.
+            Ok(Step::Reopen) => cx.ports.drop(packet.into_frame(), Reason::Invalid(Invalid::Flags)),
+            Err(why) => cx.ports.drop(packet.into_frame(), Reason::Invalid(why)),
+        }
+    }
+
+    /// Puts payload into its stream, and lets go what has become readable.
+    fn data<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        packet: Packet<F>,
+        direction: Direction,
+        fin: bool,
+        port: Port,
+    ) {
+        let headers = packet.headers();
+        let seq = headers.seq + u32::from(headers.flags.contains(Flags::SYN));
+        let len = u64::from(headers.payload_len());
+        let stream = &mut self.streams[direction];
+        let room = cx.held.frames < cx.config.held_frames_max;
+        let limits = tollgate_tcp::Limits {
+            frames: if room { cx.config.held.frames } else { 0 },
+            ..cx.config.held
+        };
+        match stream.push(seq, fin, packet, &limits) {
+            Push::Ready(ready) => self.deliver(cx, ready, direction, port),
+            Push::Held => {
+                cx.held.frames += 1;
+                cx.held.bytes += len;
+                cx.ports.counters.held += 1;
+                cx.ports.counters.out_of_order += 1;
+            }
+            Push::Duplicate(packet) => {
+                cx.ports.counters.retransmitted += 1;
+                cx.ports.forward(packet, port.peer());
+            }
+            Push::Redundant(packet) => {
+                cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
+            }
+            Push::Full(packet) => {
+                cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));
+            }
+        }
+    }
+
+    /// Shows what has become readable in one event, and then sends it or not.
+    fn deliver<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        first: Ready<Packet<F>>,
+        direction: Direction,
+        port: Port,
+    ) {
+        debug_assert!(cx.ready.is_empty());
+        let stream = &mut self.streams[direction];
+        let mut fresh = u64::from(first.fresh.end - first.fresh.start);
+        let mut ends = first.fin;
+        cx.ready.push(first);
+        while let Some(ready) = stream.pop() {
+            cx.held.frames -= 1;
+            cx.held.bytes -= u64::from(ready.buffer.headers().payload_len());
+            cx.ports.counters.held -= 1;
+            fresh += u64::from(ready.fresh.end - ready.fresh.start);
+            ends |= ready.fin;
+            cx.ready.push(ready);
+        }
+        let (edge, offset) = (stream.next(), stream.offset() - fresh);
+        let finished = stream.is_finished();
+        self.tracker.committed(direction, edge, finished);
+
+        let mut verdict = Verdict::Accept;
+        if cx.rules.wants_data() && (fresh > 0 || ends) {
+            let mut data = Data::new(offset, ends);
+            for ready in cx.ready.iter() {
+                data.push(range(ready.buffer.payload(), &ready.fresh));
+            }
+            verdict = cx.rules.receive_data(
+                &mut self.about,
+                self.tracker.state(),
+                &data,
+                direction,
+                cx.now,
+                &mut cx.ports.counters,
+            );
+        }
+        if verdict == Verdict::Accept {
+            self.tracker.forwarded(direction, edge);
+            for ready in cx.ready.drain(..) {
+                cx.ports.forward(as_committed(ready), port.peer());
+            }
+        } else {
+            for ready in cx.ready.drain(..) {
+                cx.ports.drop(ready.buffer.into_frame(), Reason::Refused(verdict));
+            }
+            self.condemn(cx, verdict);
+        }
+    }
+
+    /// Ends the connection as a rule wants it: what is held is dropped, RSTs are sent, and a zombie
+    /// stays behind.
+    fn condemn<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        verdict: Verdict,
+    ) {
+        self.drop_held(cx, Reason::Refused(verdict));
+        let rsts = match verdict {
+            Verdict::Reset => reset::both(&self.tracker),
+            Verdict::HalfReset => reset::half(&self.tracker),
+            Verdict::Accept | Verdict::DropPacket | Verdict::Drop => Default::default(),
+        };
+        for rst in &rsts {
+            cx.ports.rst(&self.about, rst);
+        }
+        // Signed segments cannot be forged, so nobody is answered later either.
+        let answered = if self.tracker.is_signed() { Verdict::Drop } else { verdict };
+        self.about.zombie = Some(Zombie::of(answered, cx.now));
+        self.end(cx, phase_of(verdict));
+    }
+
+    /// Ends the connection otherwise: what is held is dropped, and its end is told.
+    pub(crate) fn close<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        phase: Phase,
+        cause: Cause,
+    ) {
+        self.drop_held(cx, Reason::Cause(cause));
+        self.end(cx, phase);
+    }
+
+    /// Tells that the connection is over, once.
+    pub(crate) fn end<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        phase: Phase,
+    ) {
+        let state = self.tracker.state();
+        cx.rules.end(&mut self.about, state, phase, cx.now, &mut cx.ports.counters);
+    }
+
+    /// How a connection that fell silent ended: in peace, if both had said good-bye.
+    pub(crate) fn silent_phase(&self) -> Phase {
+        match self.tracker.state() {
+            State::Closing | State::TimeWait => Phase::Closed,
+            _ => Phase::Expired,
+        }
+    }
+
+    fn drop_held<L: Link<Frame = F>, P>(&mut self, cx: &mut Context<'_, L, P>, reason: Reason) {
+        for direction in Direction::BOTH {
+            for packet in self.streams[direction].drain() {
+                cx.held.frames -= 1;
+                cx.held.bytes -= u64::from(packet.headers().payload_len());
+                cx.ports.counters.held -= 1;
+                cx.ports.drop(packet.into_frame(), reason);
+            }
+        }
+    }
+}
+
+/// The packet as it may leave: without bytes that were shown from another packet (they left in
+/// that, and might differ here), without what lies beyond the FIN, and with a right checksum.
+fn as_committed<F: Frame>(ready: Ready<Packet<F>>) -> Packet<F> {
+    let Ready { buffer: mut packet, fresh, keep, keep_fin, rewritten, .. } = ready;
+    let headers = packet.headers();
+    let whole = fresh.start == 0
+        && keep == headers.payload_len()
+        && keep_fin == headers.flags.contains(Flags::FIN);
+    if !whole {
+        packet.trim(fresh.start..keep, keep_fin);
+    }
+    if rewritten {
+        packet.complete_checksum();
+    }
+    packet
+}
+
+fn range<'a>(payload: &'a [u8], range: &std::ops::Range<u32>) -> &'a [u8] {
+    let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+    let end = usize::try_from(range.end).unwrap_or(usize::MAX);
+    payload.get(start..end).unwrap_or_default()
+}

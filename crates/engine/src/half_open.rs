@@ -1,0 +1,75 @@
+//! Connections whose handshake is not complete, in a table of their own: a flood of SYNs fills this
+//! one, takes turns at random with the honest, and never touches an established connection.
+//!
+//! A half-open connection that a rule refused stays here too, for its stragglers, so that a flood of
+//! *refused* SYNs is bounded in the same way.
+
+use tollgate_tcp::{Handshake, Timeouts};
+use tollgate_wire::{FlowKey, Timestamp};
+
+use crate::flow_table::Keyed;
+use crate::identity::{Identity, Standing};
+use crate::store::Store;
+
+/// A half-open connection.
+#[derive(Debug)]
+pub(crate) struct HalfOpen {
+    pub(crate) about: Identity,
+    pub(crate) handshake: Handshake,
+    /// A RST of an endpoint has passed.
+    pub(crate) reset: bool,
+    /// Whether the server has been sent a SYN, so that there is something to reset.
+    pub(crate) forwarded: bool,
+}
+
+impl Keyed for HalfOpen {
+    fn key(&self) -> &FlowKey {
+        &self.about.key
+    }
+}
+
+impl HalfOpen {
+    pub(crate) fn standing(&self) -> Standing {
+        match self.about.zombie {
+            Some(_) => Standing::Zombie,
+            None if self.reset => Standing::Live(tollgate_tcp::State::Reset),
+            None => Standing::Live(self.handshake.state()),
+        }
+    }
+
+    /// When it is to be forgotten if nothing more comes.
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Timestamp {
+        self.about.last_seen + self.standing().timeout(timeouts)
+    }
+}
+
+/// Chooses whom to give up. Not for secrets: whoever could predict it gains a half-open entry more.
+#[derive(Debug)]
+pub(crate) struct Lots(u64);
+
+impl Lots {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The number of a record to give up, in a store that is full.
+    pub(crate) fn draw(&mut self, store: &Store<HalfOpen>) -> Option<u32> {
+        // In a full store every number has a record; after an index that was crowded one may be
+        // missing, hence the search onwards.
+        let end = store.numbers().end;
+        if end == 0 {
+            return None;
+        }
+        let start = u32::try_from(self.next() % u64::from(end)).unwrap_or(0);
+        (start..end).chain(0..start).find(|number| store.get(*number).is_some())
+    }
+
+    /// SplitMix64.
+    const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}

@@ -1,0 +1,167 @@
+//! What is kept of every connection, half-open or established: who, since when, how much, and how
+//! to reach either end.
+
+use std::time::Duration;
+
+use tollgate_link::{Frame, Port};
+use tollgate_policy::{self as policy, FlowId, Traffic};
+use tollgate_tcp::{State, Timeouts};
+use tollgate_wire::{
+    Direction, Endpoint, FlowKey, Headers, IpVersion, Packet, PerDirection, Side, Timestamp,
+};
+
+use crate::neighbours::{Neighbour, Neighbours};
+use crate::zombie::Zombie;
+
+/// Ordered so that what every packet reads and writes comes first.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) key: FlowKey,
+    /// Which endpoint of the key sent the first SYN.
+    pub(crate) client: Side,
+    /// `end_connection` has been told; no event follows.
+    pub(crate) over: bool,
+    /// Since a rule refused the connection: what answers and absorbs its stragglers.
+    pub(crate) zombie: Option<Zombie>,
+    pub(crate) last_seen: Timestamp,
+    pub(crate) traffic: PerDirection<Traffic>,
+    pub(crate) routes: PerDirection<Route>,
+    pub(crate) id: FlowId,
+    pub(crate) tag: u32,
+}
+
+/// How packets of one direction look and where they arrive, as last seen: enough to forge one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    pub(crate) neighbour: Neighbour,
+    /// The port they arrive at; they leave through its peer.
+    pub(crate) port: Port,
+    pub(crate) ttl: u8,
+    pub(crate) traffic_class: u8,
+    pub(crate) flow_label: u32,
+}
+
+/// What a record of a connection is doing, for timeouts and gauges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Live(State),
+    /// Refused by a rule, and remembered for its stragglers.
+    Zombie,
+}
+
+impl Standing {
+    /// How long it may be silent.
+    pub(crate) const fn timeout(self, timeouts: &Timeouts) -> Duration {
+        match self {
+            Self::Live(state) => timeouts.of(state),
+            Self::Zombie => timeouts.zombie,
+        }
+    }
+
+    /// A position in arrays with a place for each state and one for zombies.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Live(state) => state as usize,
+            Self::Zombie => State::ALL.len(),
+        }
+    }
+}
+
+impl Identity {
+    /// A connection whose client sent a packet with these headers, at `port`.
+    pub(crate) fn new(id: FlowId, headers: &Headers, client: Side, port: Port) -> Self {
+        let (from_client, from_server) =
+            if headers.source == client { (port, port.peer()) } else { (port.peer(), port) };
+        Self {
+            key: headers.key,
+            client,
+            over: false,
+            zombie: None,
+            last_seen: Timestamp::default(),
+            traffic: PerDirection::default(),
+            routes: PerDirection {
+                to_server: Route::unknown(from_client),
+                to_client: Route::unknown(from_server),
+            },
+            id,
+            tag: 0,
+        }
+    }
+
+    /// Which way a packet from `source` travels.
+    pub(crate) fn direction(&self, source: Side) -> Direction {
+        if source == self.client { Direction::ToServer } else { Direction::ToClient }
+    }
+
+    /// Who sends, and to whom, in `direction`.
+    pub(crate) fn ends(&self, direction: Direction) -> (Endpoint, Endpoint) {
+        let client = self.key.endpoint(self.client);
+        let server = self.key.endpoint(self.client.other());
+        match direction {
+            Direction::ToServer => (client, server),
+            Direction::ToClient => (server, client),
+        }
+    }
+
+    /// Counts a packet, and now and then looks again at how packets of its direction travel: routers
+    /// fail over, but not for every packet.
+    pub(crate) fn received<F: Frame>(
+        &mut self,
+        direction: Direction,
+        packet: &Packet<F>,
+        port: Port,
+        neighbours: &mut Neighbours,
+        now: Timestamp,
+    ) {
+        self.last_seen = now;
+        let traffic = &mut self.traffic[direction];
+        if traffic.packets % ROUTE_PACKETS == 0 {
+            self.routes[direction] = Route::of(packet, port, neighbours);
+        }
+        traffic.packets += 1;
+        traffic.bytes += u64::from(packet.ip_len());
+    }
+
+    /// The connection as rules see it.
+    pub(crate) fn view(&mut self, state: State, now: Timestamp) -> policy::Flow<'_> {
+        let (client, server) = self.ends(Direction::ToServer);
+        policy::Flow {
+            id: self.id,
+            client,
+            server,
+            state: state.name(),
+            traffic: self.traffic,
+            now,
+            tag: &mut self.tag,
+        }
+    }
+}
+
+impl Route {
+    /// Nothing is known but the port.
+    const fn unknown(port: Port) -> Self {
+        Self { neighbour: Neighbour::UNKNOWN, port, ttl: 64, traffic_class: 0, flow_label: 0 }
+    }
+
+    fn of<F: Frame>(packet: &Packet<F>, port: Port, neighbours: &mut Neighbours) -> Self {
+        let headers = packet.headers();
+        let ip = packet.frame().as_ref().get(usize::from(headers.ip)..).unwrap_or_default();
+        let first = ip.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        let (traffic_class, flow_label) = match headers.ip_version {
+            // Version and header length, then the type of service (RFC 791 section 3.1).
+            IpVersion::V4 => (first >> 16 & 0xff, 0),
+            // Version, traffic class, flow label (RFC 8200 section 3).
+            IpVersion::V6 => (first >> 20 & 0xff, first & 0x000f_ffff),
+        };
+        Self {
+            neighbour: neighbours.intern(&packet.link_header()),
+            port,
+            ttl: headers.ttl,
+            traffic_class: u8::try_from(traffic_class).unwrap_or(0),
+            flow_label,
+        }
+    }
+}
+
+/// Packets of a direction between two looks at its route.
+const ROUTE_PACKETS: u64 = 256;

@@ -1,0 +1,203 @@
+//! Where frames leave: towards a port, or back to the link. Every way out is counted here and
+//! nowhere else.
+
+use tollgate_link::{Frame, Link, Port};
+use tollgate_tcp::reset::Rst;
+use tollgate_wire::forge::{self, RstSpec};
+use tollgate_wire::{Other, Packet};
+
+use crate::counters::{Cause, Counters, Reason};
+use crate::fragments;
+use crate::identity::Identity;
+use crate::neighbours::Neighbours;
+
+/// The link, what is on its way out through it, and the count.
+#[derive(Debug)]
+pub(crate) struct Ports<L: Link> {
+    pub(crate) link: L,
+    pub(crate) counters: Counters,
+    pub(crate) neighbours: Neighbours,
+    /// Frames to be sent at the end of the turn, by port.
+    a: Outbox<L::Frame>,
+    b: Outbox<L::Frame>,
+    mtu: u32,
+}
+
+/// A port's batch. Its capacity never grows: when it is full it is sent before the turn's end.
+#[derive(Debug)]
+struct Outbox<F> {
+    frames: Vec<F>,
+    bytes: u64,
+}
+
+impl<L: Link> Ports<L> {
+    pub(crate) fn new(link: L, neighbours: Neighbours, batch_max: usize, mtu: u32) -> Self {
+        let outbox =
+            || Outbox { frames: Vec::with_capacity(OUTBOX_BATCHES * batch_max.max(1)), bytes: 0 };
+        Self { link, counters: Counters::default(), neighbours, a: outbox(), b: outbox(), mtu }
+    }
+
+    /// Takes a batch in from a port, and counts it.
+    pub(crate) fn receive(&mut self, port: Port, batch: &mut Vec<L::Frame>) -> usize {
+        let received = self.link.receive(port, batch);
+        let bytes = batch.iter().map(|frame| frame.as_ref().len() as u64).sum();
+        self.counters.receive(port, received as u64, bytes);
+        received
+    }
+
+    /// Sends a packet out of `port`.
+    ///
+    /// Bytes beyond its IP datagram that no minimal frame needs are cut off: they are what trimming
+    /// has left behind, or a trailer that nobody has inspected.
+    pub(crate) fn forward(&mut self, packet: Packet<L::Frame>, port: Port) {
+        let headers = packet.headers();
+        let end = usize::try_from(headers.end).unwrap_or(usize::MAX);
+        let padded = end.max(MINIMAL_PAYLOAD + usize::from(headers.ip));
+        let too_long = headers.end - u32::from(headers.ip) > self.mtu;
+        if too_long {
+            fragments::split(self, packet, port);
+            return;
+        }
+        let mut frame = packet.into_frame();
+        if frame.as_ref().len() > padded {
+            // Shorter always fits.
+            let fits = frame.set_len(end);
+            debug_assert!(fits);
+        }
+        self.send(frame, port);
+    }
+
+    /// Lets a frame that is not TCP cross.
+    pub(crate) fn pass(&mut self, frame: L::Frame, port: Port, other: Other) {
+        self.counters.pass(other);
+        self.send(frame, port);
+    }
+
+    /// Puts a frame into a port's batch.
+    pub(crate) fn send(&mut self, frame: L::Frame, port: Port) {
+        if self.outbox(port).is_full() {
+            self.flush_port(port);
+        }
+        let outbox = self.outbox(port);
+        outbox.bytes += frame.as_ref().len() as u64;
+        outbox.frames.push(frame);
+    }
+
+    /// Gives a frame back to the link, and counts why.
+    pub(crate) fn drop(&mut self, frame: L::Frame, reason: Reason) {
+        self.counters.drop(reason);
+        self.link.release(frame);
+    }
+
+    /// Gives a frame back whose bytes went on in another.
+    pub(crate) fn merge(&mut self, frame: L::Frame) {
+        self.counters.merged += 1;
+        self.link.release(frame);
+    }
+
+    /// An empty frame to write in, counted.
+    pub(crate) fn forge(&mut self) -> Option<L::Frame> {
+        let frame = self.link.frame()?;
+        self.counters.forged += 1;
+        Some(frame)
+    }
+
+    /// Forges a RST as if it came from the other end: its addresses, VLANs, time to live and flow
+    /// label, as far as they have been seen.
+    pub(crate) fn rst(&mut self, about: &Identity, rst: &Rst) {
+        if self.try_rst(about, rst).is_some() {
+            self.counters.rsts += 1;
+        } else {
+            self.counters.rsts_failed += 1;
+        }
+    }
+
+    fn try_rst(&mut self, about: &Identity, rst: &Rst) -> Option<()> {
+        let spec = self.rst_spec(about, rst)?;
+        let mut frame = self.forge()?;
+        // Where the RST leaves is where the packets of its direction leave.
+        let port = about.routes[rst.to].port.peer();
+        let written = frame.set_len(frame.capacity().min(RST_FRAME_MAX))
+            && forge::rst(&spec, frame.as_mut()).is_some_and(|len| frame.set_len(len));
+        if written {
+            self.send(frame, port);
+            Some(())
+        } else {
+            self.drop(frame, Reason::Cause(Cause::FrameShortage));
+            None
+        }
+    }
+
+    fn rst_spec(&self, about: &Identity, rst: &Rst) -> Option<RstSpec> {
+        let (from, to) = about.ends(rst.to);
+        let route = &about.routes[rst.to];
+        // An end that has not spoken yet is imitated from what was sent to it.
+        let reversed = &about.routes[rst.to.reverse()];
+        let link = match self.neighbours.get(route.neighbour) {
+            Some(header) => *header,
+            None => self.neighbours.get(reversed.neighbour)?.reversed(),
+        };
+        Some(RstSpec {
+            link,
+            from,
+            to,
+            seq: rst.seq,
+            ack: rst.ack,
+            ttl: route.ttl,
+            traffic_class: route.traffic_class,
+            flow_label: route.flow_label,
+        })
+    }
+
+    /// Sends what is waiting.
+    pub(crate) fn flush(&mut self) {
+        for port in Port::BOTH {
+            self.flush_port(port);
+        }
+    }
+
+    fn flush_port(&mut self, port: Port) {
+        let outbox = match port {
+            Port::A => &mut self.a,
+            Port::B => &mut self.b,
+        };
+        if outbox.frames.is_empty() {
+            return;
+        }
+        let sent = self.link.transmit(port, &mut outbox.frames);
+        // Waiting for room would only move the loss, and add latency to it.
+        let mut left_bytes = 0;
+        for frame in outbox.frames.drain(..) {
+            left_bytes += frame.as_ref().len() as u64;
+            self.counters.drop(Reason::Cause(Cause::TransmitFull));
+            self.link.release(frame);
+        }
+        self.counters.transmit(port, sent as u64, outbox.bytes.saturating_sub(left_bytes));
+        outbox.bytes = 0;
+    }
+
+    const fn outbox(&mut self, port: Port) -> &mut Outbox<L::Frame> {
+        match port {
+            Port::A => &mut self.a,
+            Port::B => &mut self.b,
+        }
+    }
+
+    /// The longest IP packet that may leave.
+    pub(crate) const fn mtu(&self) -> u32 {
+        self.mtu
+    }
+}
+
+impl<F> Outbox<F> {
+    fn is_full(&self) -> bool {
+        self.frames.len() == self.frames.capacity()
+    }
+}
+
+/// Both directions' batches may turn to one port, and gaps that close let more go at once.
+const OUTBOX_BATCHES: usize = 4;
+/// IEEE 802.3 pads a frame's payload to 46 bytes.
+const MINIMAL_PAYLOAD: usize = 46;
+/// Ethernet, two tags, IPv6, TCP without options: 14 + 8 + 40 + 20, and some to spare.
+const RST_FRAME_MAX: usize = 128;

@@ -1,0 +1,215 @@
+//! The policy, and what is told to it and to people.
+
+use tollgate_policy::{
+    Alert, Connection, Data, FlowId, Interest, PacketView, Phase, Policy, Report, Reports,
+    Severity, Verdict,
+};
+use tollgate_tcp::State;
+use tollgate_wire::{Direction, Headers, Timestamp};
+
+use crate::counters::Counters;
+use crate::identity::Identity;
+
+/// A policy with its interest and its reports. An event that nobody listens to is not even put
+/// together.
+#[derive(Debug)]
+pub(crate) struct Rules<P> {
+    pub(crate) policy: P,
+    pub(crate) reports: Reports,
+    interest: Interest,
+    report_connections: bool,
+    alerts_per_second_max: u32,
+    alert_second: u64,
+    alerts_this_second: u32,
+}
+
+impl<P: Policy> Rules<P> {
+    pub(crate) fn new(
+        policy: P,
+        reports_max: usize,
+        report_connections: bool,
+        alerts_per_second_max: u32,
+    ) -> Self {
+        Self {
+            interest: policy.interest(),
+            policy,
+            reports: Reports::new(reports_max),
+            report_connections,
+            alerts_per_second_max,
+            alert_second: 0,
+            alerts_this_second: 0,
+        }
+    }
+
+    /// Asks the policy anew what it listens to, after it was exchanged.
+    pub(crate) fn refresh(&mut self) {
+        self.interest = self.policy.interest();
+    }
+
+    /// Whether anybody wants to see data; if not, none need be put in order for it.
+    pub(crate) const fn wants_data(&self) -> bool {
+        self.interest.contains(Interest::RECEIVE_DATA)
+    }
+
+    pub(crate) fn new_connection(
+        &mut self,
+        about: &mut Identity,
+        state: State,
+        packet: &PacketView<'_>,
+        counters: &mut Counters,
+    ) -> Verdict {
+        if !self.interest.contains(Interest::NEW_CONNECTION) {
+            return Verdict::Accept;
+        }
+        let mut flow = about.view(state, packet.received);
+        let verdict = self.policy.new_connection(&mut flow, packet, &mut self.reports);
+        counted(counters, whole(verdict))
+    }
+
+    pub(crate) fn receive_packet(
+        &mut self,
+        about: &mut Identity,
+        state: State,
+        packet: &PacketView<'_>,
+        direction: Direction,
+        counters: &mut Counters,
+    ) -> Verdict {
+        if about.over || !self.interest.contains(Interest::RECEIVE_PACKET) {
+            return Verdict::Accept;
+        }
+        let mut flow = about.view(state, packet.received);
+        let verdict = self.policy.receive_packet(&mut flow, packet, direction, &mut self.reports);
+        counted(counters, verdict)
+    }
+
+    pub(crate) fn receive_data(
+        &mut self,
+        about: &mut Identity,
+        state: State,
+        data: &Data<'_>,
+        direction: Direction,
+        now: Timestamp,
+        counters: &mut Counters,
+    ) -> Verdict {
+        if about.over {
+            return Verdict::Accept;
+        }
+        let mut flow = about.view(state, now);
+        let verdict = self.policy.receive_data(&mut flow, data, direction, &mut self.reports);
+        // There is no single packet to drop.
+        counted(counters, whole(verdict))
+    }
+
+    /// Tells that a connection is over, once, however often it is called.
+    pub(crate) fn end(
+        &mut self,
+        about: &mut Identity,
+        state: State,
+        phase: Phase,
+        now: Timestamp,
+        counters: &mut Counters,
+    ) {
+        if about.over {
+            return;
+        }
+        about.over = true;
+        self.phase(about, phase, now, counters);
+        if self.interest.contains(Interest::END_CONNECTION) {
+            let mut flow = about.view(state, now);
+            self.policy.end_connection(&mut flow, &mut self.reports);
+        }
+        about.tag = 0;
+    }
+
+    /// Counts a step of a connection's life, and reports it where that is wanted.
+    pub(crate) fn phase(
+        &mut self,
+        about: &Identity,
+        phase: Phase,
+        now: Timestamp,
+        counters: &mut Counters,
+    ) {
+        counters.phase(phase);
+        if self.report_connections {
+            let (client, server) = about.ends(Direction::ToServer);
+            self.reports.push(Report::Connection(Box::new(Connection {
+                time: now,
+                flow: about.id,
+                client,
+                server,
+                phase,
+                traffic: about.traffic,
+            })));
+        }
+    }
+
+    /// Haka's alert for a packet that no connection is known for, at a bounded rate.
+    pub(crate) fn alert_no_connection(
+        &mut self,
+        headers: &Headers,
+        now: Timestamp,
+        counters: &mut Counters,
+    ) {
+        let second = now.nanos() / 1_000_000_000;
+        if second != self.alert_second {
+            self.alert_second = second;
+            self.alerts_this_second = 0;
+        }
+        if self.alerts_this_second >= self.alerts_per_second_max {
+            counters.alerts_suppressed += 1;
+            return;
+        }
+        self.alerts_this_second += 1;
+        let node = |side| {
+            let end = headers.key.endpoint(side);
+            vec![format!("address: {}", end.addr), format!("service: tcp/{}", end.port)]
+        };
+        self.reports.alert(Alert {
+            time: now,
+            description: Some("no connection found for tcp packet".to_owned()),
+            severity: Some(Severity::Low),
+            sources: node(headers.source),
+            targets: node(headers.source.other()),
+            ..Alert::default()
+        });
+    }
+}
+
+/// The number of the next connection.
+#[derive(Debug)]
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) const fn new() -> Self {
+        Self(0)
+    }
+
+    pub(crate) const fn next(&mut self) -> FlowId {
+        self.0 += 1;
+        FlowId(self.0)
+    }
+}
+
+/// How the reports call the end that a verdict brings.
+pub(crate) const fn phase_of(verdict: Verdict) -> Phase {
+    match verdict {
+        Verdict::Reset => Phase::Reset,
+        Verdict::HalfReset => Phase::HalfReset,
+        Verdict::Accept | Verdict::DropPacket | Verdict::Drop => Phase::Dropped,
+    }
+}
+
+/// Where the packet *is* the connection so far, dropping it drops the connection.
+const fn whole(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::DropPacket => Verdict::Drop,
+        other => other,
+    }
+}
+
+fn counted(counters: &mut Counters, verdict: Verdict) -> Verdict {
+    if verdict != Verdict::Accept {
+        counters.verdict(verdict);
+    }
+    verdict
+}

@@ -1,0 +1,92 @@
+//! A table of connections with its timers.
+
+use std::time::Duration;
+
+use ahash::RandomState;
+use tollgate_wire::{FlowKey, Timestamp};
+
+use crate::flow_table::{FlowTable, Keyed, Refused};
+use crate::wheel::Wheel;
+
+/// Records of one kind; each has one timer.
+#[derive(Debug)]
+pub(crate) struct Store<T> {
+    table: FlowTable<T>,
+    wheel: Wheel,
+}
+
+impl<T: Keyed> Store<T> {
+    pub(crate) fn new(records_max: usize, hasher: RandomState) -> Self {
+        let records_max = records_max.clamp(1, 1 << 31);
+        Self { table: FlowTable::new(records_max, hasher), wheel: Wheel::new(records_max) }
+    }
+
+    pub(crate) fn hash(&self, key: &FlowKey) -> u64 {
+        self.table.hash(key)
+    }
+
+    pub(crate) fn touch_buckets(&self, hash: u64) {
+        self.table.touch_buckets(hash);
+    }
+
+    pub(crate) fn touch_record(&self, hash: u64) {
+        self.table.touch_record(hash);
+    }
+
+    pub(crate) fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
+        self.table.find(hash, key)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        self.table.get_mut(number)
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<&T> {
+        self.table.get(number)
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.table.len() >= self.table.records_max()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Takes a record in, to be looked at after `timeout`.
+    pub(crate) fn open(
+        &mut self,
+        hash: u64,
+        record: T,
+        timeout: Duration,
+        now: Timestamp,
+    ) -> Result<u32, T> {
+        match self.table.open(hash, record) {
+            Ok(number) => {
+                self.wheel.arm(number, now + timeout, now);
+                Ok(number)
+            }
+            Err(Refused::Full(record) | Refused::Crowded(record)) => Err(record),
+        }
+    }
+
+    /// Takes a record and its timer away.
+    pub(crate) fn close(&mut self, number: u32) -> Option<T> {
+        self.wheel.disarm(number);
+        self.table.close(number)
+    }
+
+    pub(crate) fn arm(&mut self, number: u32, deadline: Timestamp, now: Timestamp) {
+        self.wheel.arm(number, deadline, now);
+    }
+
+    /// The next record whose timer has gone off; its timer is taken away.
+    pub(crate) fn due(&mut self, now: Timestamp) -> Option<u32> {
+        self.wheel.next(now)
+    }
+
+    /// All numbers that may belong to a record.
+    pub(crate) fn numbers(&self) -> std::ops::Range<u32> {
+        0..self.table.numbers_end()
+    }
+}

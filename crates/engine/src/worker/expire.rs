@@ -1,0 +1,49 @@
+//! Stage 6: connections and fragments that have been silent for too long.
+
+use tollgate_link::Link;
+use tollgate_policy::{Phase, Policy};
+use tollgate_wire::Timestamp;
+
+use super::Worker;
+use crate::counters::Cause;
+
+impl<L: Link, P: Policy> Worker<L, P> {
+    /// 6. Looks at a bounded number of records whose timers have gone off, and gives the number.
+    /// Those that have been used meanwhile are armed again; a backlog waits for the next turn.
+    pub(super) fn expire(&mut self, now: Timestamp) -> u64 {
+        self.fragments.expire(now, &mut self.ports);
+        let mut looked_at = 0;
+        while looked_at < TIMERS_MAX
+            && let Some(number) = self.flows.due(now)
+        {
+            looked_at += 1;
+            let Some(flow) = self.flows.get_mut(number) else { continue };
+            // A clock that was set back must not keep a flow for ever.
+            flow.about.last_seen = flow.about.last_seen.min(now);
+            let deadline = flow.deadline(&self.config.timeouts);
+            if deadline > now {
+                self.flows.arm(number, deadline, now);
+            } else {
+                self.close_flow(number, None, Cause::Expired, now);
+            }
+        }
+        let mut half_open = 0;
+        while half_open < TIMERS_MAX
+            && let Some(number) = self.half_open.due(now)
+        {
+            half_open += 1;
+            let Some(record) = self.half_open.get_mut(number) else { continue };
+            record.about.last_seen = record.about.last_seen.min(now);
+            let deadline = record.deadline(&self.config.timeouts);
+            if deadline > now {
+                self.half_open.arm(number, deadline, now);
+            } else {
+                self.close_half_open(number, Phase::Expired, now);
+            }
+        }
+        looked_at + half_open
+    }
+}
+
+/// A guess: a turn's timers should cost no more than its packets.
+const TIMERS_MAX: u64 = 128;

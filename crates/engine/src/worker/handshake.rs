@@ -1,0 +1,228 @@
+//! Stage 4 for connections whose handshake is not complete.
+
+use tollgate_link::{Link, Port};
+use tollgate_policy::{PacketView, Phase, Policy, Verdict};
+use tollgate_tcp::reset::{self, Resettable};
+use tollgate_tcp::{Handshake, Progress, Segment, State};
+use tollgate_wire::{Direction, Flags, Packet, Timestamp};
+
+use super::{Arrival, Worker, split};
+use crate::counters::{Cause, Reason};
+use crate::flow::Flow;
+use crate::half_open::HalfOpen;
+use crate::identity::Identity;
+use crate::rules::phase_of;
+use crate::segment;
+use crate::zombie::Zombie;
+
+impl<L: Link, P: Policy> Worker<L, P> {
+    /// A SYN of no connection that is known. The rules hear of it before it is sent on.
+    pub(super) fn open_handshake(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
+        let Arrival { packet, port, hash } = arrival;
+        let syn = segment(&packet);
+        let handshake = match Handshake::open(&syn) {
+            Ok(handshake) => handshake,
+            Err(why) => return self.ports.drop(packet.into_frame(), Reason::Invalid(why)),
+        };
+        self.make_room(now);
+        let headers = packet.headers();
+        let mut about = Identity::new(self.numbers.next(), headers, headers.source, port);
+        about.received(Direction::ToServer, &packet, port, &mut self.ports.neighbours, now);
+        let record = HalfOpen { about, handshake, reset: false, forwarded: false };
+        let timeout = record.standing().timeout(&self.config.timeouts);
+        let Ok(number) = self.half_open.open(hash, record, timeout, now) else {
+            let full = Reason::Cause(Cause::HalfOpenFull);
+            return self.ports.drop(packet.into_frame(), full);
+        };
+        let Some(record) = self.half_open.get_mut(number) else { return };
+        let view =
+            PacketView { frame: packet.frame().as_ref(), headers: packet.headers(), received: now };
+        let counters = &mut self.ports.counters;
+        let about = &mut record.about;
+        let mut verdict = self.rules.new_connection(about, State::SynSent, &view, counters);
+        if verdict == Verdict::Accept {
+            self.rules.phase(about, Phase::New, now, counters);
+            let to = Direction::ToServer;
+            verdict = self.rules.receive_packet(about, State::SynSent, &view, to, counters);
+        }
+        if verdict == Verdict::Accept {
+            self.forward_half_open(number, packet, &syn, port);
+        } else {
+            self.ports.drop(packet.into_frame(), Reason::Refused(verdict));
+            if verdict.ends_flow() {
+                self.condemn_half_open(number, verdict, now);
+            }
+        }
+    }
+
+    /// A packet of a half-open connection.
+    pub(super) fn handshake_packet(
+        &mut self,
+        number: u32,
+        arrival: Arrival<L::Frame>,
+        now: Timestamp,
+    ) {
+        let Arrival { packet, port, hash } = arrival;
+        let segment = segment(&packet);
+        // `find` gave the number just now.
+        let Some(record) = self.half_open.get_mut(number) else {
+            return self.ports.drop(packet.into_frame(), Reason::Cause(Cause::NoConnection));
+        };
+        let over = record.about.zombie.is_some() || record.reset;
+        if over && segment.has(Flags::SYN) && !segment.has(Flags::ACK) {
+            self.close_half_open(number, Phase::Closed, now);
+            return self.open_handshake(Arrival { packet, port, hash }, now);
+        }
+        let direction = record.about.direction(packet.headers().source);
+        record.about.received(direction, &packet, port, &mut self.ports.neighbours, now);
+        if over {
+            return self.half_open_straggler(number, packet, &segment, direction, now);
+        }
+        let view =
+            PacketView { frame: packet.frame().as_ref(), headers: packet.headers(), received: now };
+        let state = record.handshake.state();
+        let counters = &mut self.ports.counters;
+        let verdict =
+            self.rules.receive_packet(&mut record.about, state, &view, direction, counters);
+        if verdict != Verdict::Accept {
+            self.ports.drop(packet.into_frame(), Reason::Refused(verdict));
+            if verdict.ends_flow() {
+                self.condemn_half_open(number, verdict, now);
+            }
+            return;
+        }
+        match record.handshake.segment(direction, &segment) {
+            Ok(Progress::Waiting) => self.forward_half_open(number, packet, &segment, port),
+            Ok(Progress::Reset) => {
+                record.reset = true;
+                let about = &mut record.about;
+                self.rules.end(about, state, Phase::ResetByPeer, now, counters);
+                self.forward_half_open(number, packet, &segment, port);
+                self.arm_half_open(number, now);
+            }
+            Ok(Progress::Established) => {
+                self.establish(number, Arrival { packet, port, hash }, &segment, direction, now);
+            }
+            Err(why) => self.ports.drop(packet.into_frame(), Reason::Invalid(why)),
+        }
+    }
+
+    /// The handshake is complete: the connection moves to the flow table, and its packet with it.
+    fn establish(
+        &mut self,
+        number: u32,
+        arrival: Arrival<L::Frame>,
+        segment: &Segment,
+        direction: Direction,
+        now: Timestamp,
+    ) {
+        let Arrival { packet, port, hash } = arrival;
+        let full = Reason::Cause(Cause::FlowTableFull);
+        if self.flows.is_full() {
+            // It stays half-open; its client tries again, and there may be room then.
+            return self.ports.drop(packet.into_frame(), full);
+        }
+        let Some(HalfOpen { about, handshake, .. }) = self.half_open.close(number) else {
+            return self.ports.drop(packet.into_frame(), full);
+        };
+        let flow = Flow::new(about, handshake.establish());
+        let number = match self.open_flow(hash, flow, now) {
+            Ok(number) => number,
+            Err(mut crowded) => {
+                let (_, mut context) = split(self, now);
+                crowded.end(&mut context, Phase::Evicted);
+                return self.ports.drop(packet.into_frame(), full);
+            }
+        };
+        let (flows, mut context) = split(self, now);
+        if let Some(flow) = flows.get_mut(number) {
+            let counters = &mut context.ports.counters;
+            context.rules.phase(&flow.about, Phase::Established, now, counters);
+            flow.segment(&mut context, packet, segment, direction, port, None);
+        }
+        self.settle(number, now);
+    }
+
+    /// Sends a packet of the handshake on, without payload where none may leave.
+    fn forward_half_open(
+        &mut self,
+        number: u32,
+        mut packet: Packet<L::Frame>,
+        segment: &Segment,
+        port: Port,
+    ) {
+        if segment.has_stray_payload() {
+            packet.trim(0..0, false);
+        }
+        if let Some(record) = self.half_open.get_mut(number) {
+            record.forwarded = true;
+        }
+        self.ports.forward(packet, port.peer());
+    }
+
+    /// Ends a half-open connection as a rule wants it.
+    fn condemn_half_open(&mut self, number: u32, verdict: Verdict, now: Timestamp) {
+        let Some(record) = self.half_open.get_mut(number) else { return };
+        let about = &mut record.about;
+        for to in Direction::BOTH {
+            let wanted = match verdict {
+                Verdict::Reset => true,
+                Verdict::HalfReset => to == Direction::ToServer,
+                Verdict::Accept | Verdict::DropPacket | Verdict::Drop => false,
+            };
+            // A server that has been sent nothing has nothing to reset.
+            if wanted && (to == Direction::ToClient || record.forwarded) {
+                for rst in record.handshake.rsts(to) {
+                    self.ports.rst(about, &rst);
+                }
+            }
+        }
+        about.zombie = Some(Zombie::of(verdict, now));
+        let state = record.handshake.state();
+        let phase = phase_of(verdict);
+        self.rules.end(about, state, phase, now, &mut self.ports.counters);
+        self.arm_half_open(number, now);
+    }
+
+    /// What still comes after a verdict or a RST.
+    fn half_open_straggler(
+        &mut self,
+        number: u32,
+        packet: Packet<L::Frame>,
+        segment: &Segment,
+        direction: Direction,
+        now: Timestamp,
+    ) {
+        self.ports.drop(packet.into_frame(), Reason::Cause(Cause::ConnectionOver));
+        let Some(record) = self.half_open.get_mut(number) else { return };
+        let Some(zombie) = &mut record.about.zombie else { return };
+        if let Some(rst) = reset::answer(segment, direction)
+            && zombie.may_answer(rst.to, now)
+        {
+            self.ports.rst(&record.about, &rst);
+        }
+    }
+
+    /// Gives a half-open connection up, chosen at random, if there is no room for another.
+    fn make_room(&mut self, now: Timestamp) {
+        if self.half_open.is_full()
+            && let Some(number) = self.lots.draw(&self.half_open)
+        {
+            self.close_half_open(number, Phase::Evicted, now);
+        }
+    }
+
+    /// Forgets a half-open connection; its end is told unless it was.
+    pub(super) fn close_half_open(&mut self, number: u32, phase: Phase, now: Timestamp) {
+        let Some(mut record) = self.half_open.close(number) else { return };
+        let state = record.handshake.state();
+        self.rules.end(&mut record.about, state, phase, now, &mut self.ports.counters);
+    }
+
+    fn arm_half_open(&mut self, number: u32, now: Timestamp) {
+        if let Some(record) = self.half_open.get(number) {
+            let deadline = record.deadline(&self.config.timeouts);
+            self.half_open.arm(number, deadline, now);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Stage 4: each packet in the order of arrival, to its flow, its handshake, or neither.
+
+use tollgate_link::Link;
+use tollgate_policy::{PacketView, Phase, Policy, Verdict};
+use tollgate_tcp::Tracker;
+use tollgate_wire::{Flags, Side, Timestamp};
+
+use super::{Arrival, Worker, split};
+use crate::config::Midstream;
+use crate::counters::{Cause, Reason};
+use crate::flow::Flow;
+use crate::identity::{Identity, Standing};
+use crate::segment;
+
+impl<L: Link, P: Policy> Worker<L, P> {
+    /// 4. Everything that arrived this turn.
+    pub(super) fn track(&mut self, now: Timestamp) {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        for arrival in arrivals.drain(..) {
+            self.packet(arrival, now);
+        }
+        self.arrivals = arrivals;
+    }
+
+    fn packet(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
+        let key = &arrival.packet.headers().key;
+        if let Some(number) = self.flows.find(arrival.hash, key) {
+            self.flow_packet(number, arrival, now);
+        } else if let Some(number) = self.half_open.find(arrival.hash, key) {
+            self.handshake_packet(number, arrival, now);
+        } else {
+            self.first_packet(arrival, now);
+        }
+    }
+
+    fn flow_packet(&mut self, number: u32, arrival: Arrival<L::Frame>, now: Timestamp) {
+        let Arrival { packet, port, hash } = arrival;
+        let (flows, mut context) = split(self, now);
+        // `find` gave the number just now.
+        let Some(flow) = flows.get_mut(number) else {
+            return context.ports.drop(packet.into_frame(), Reason::Cause(Cause::NoConnection));
+        };
+        let reopens = flow.packet(&mut context, packet, port);
+        self.settle(number, now);
+        if let Some(packet) = reopens {
+            self.close_flow(number, Some(Phase::Closed), Cause::Closed, now);
+            self.first_packet(Arrival { packet, port, hash }, now);
+        }
+    }
+
+    /// After a packet: if the flow's standing has changed, its timer may have to go off sooner, and
+    /// its end may have to be told.
+    pub(super) fn settle(&mut self, number: u32, now: Timestamp) {
+        let (flows, mut context) = split(self, now);
+        let Some(flow) = flows.get_mut(number) else { return };
+        let standing = flow.standing();
+        if standing == flow.recorded {
+            return;
+        }
+        let before = std::mem::replace(&mut flow.recorded, standing);
+        if standing == Standing::Live(tollgate_tcp::State::TimeWait) {
+            // Haka tells the end here, not when the entry goes.
+            flow.end(&mut context, Phase::Closed);
+        }
+        let timeouts = &context.config.timeouts;
+        let deadline = flow.deadline(timeouts);
+        if standing.timeout(timeouts) < before.timeout(timeouts) {
+            flows.arm(number, deadline, now);
+        }
+        self.count_standing(Some(before), Some(standing));
+    }
+
+    /// Forgets a flow. Its end is told as `phase`, or, without one, as what its state says.
+    pub(super) fn close_flow(
+        &mut self,
+        number: u32,
+        phase: Option<Phase>,
+        cause: Cause,
+        now: Timestamp,
+    ) {
+        let Some(mut flow) = self.flows.close(number) else { return };
+        self.count_standing(Some(flow.recorded), None);
+        let phase = phase.unwrap_or_else(|| flow.silent_phase());
+        let (_, mut context) = split(self, now);
+        flow.close(&mut context, phase, cause);
+    }
+
+    /// Takes a flow in. Gives it back if there is no room.
+    pub(super) fn open_flow(
+        &mut self,
+        hash: u64,
+        flow: Flow<L::Frame>,
+        now: Timestamp,
+    ) -> Result<u32, Flow<L::Frame>> {
+        let standing = flow.recorded;
+        let timeout = standing.timeout(&self.config.timeouts);
+        let number = self.flows.open(hash, flow, timeout, now)?;
+        self.count_standing(None, Some(standing));
+        Ok(number)
+    }
+
+    /// A packet of no connection that is known: a SYN opens one; for the rest the configuration
+    /// says what to do.
+    pub(super) fn first_packet(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
+        let headers = arrival.packet.headers();
+        if headers.flags.contains(Flags::SYN) && !headers.flags.contains(Flags::ACK) {
+            return self.open_handshake(arrival, now);
+        }
+        let followable = headers.flags.contains(Flags::ACK)
+            && !headers.flags.intersects(Flags::SYN | Flags::RST);
+        let Arrival { packet, port, hash } = arrival;
+        match self.config.midstream {
+            Midstream::Pickup if followable => {
+                self.pick_up(Arrival { packet, port, hash }, now);
+            }
+            Midstream::Pass | Midstream::Pickup => {
+                self.ports.counters.untracked += 1;
+                self.ports.forward(packet, port.peer());
+            }
+            Midstream::Drop => {
+                let counters = &mut self.ports.counters;
+                self.rules.alert_no_connection(packet.headers(), now, counters);
+                self.ports.drop(packet.into_frame(), Reason::Cause(Cause::NoConnection));
+            }
+        }
+    }
+
+    /// Follows a connection from its middle on. Who the client is can only be guessed: the one with
+    /// the higher port, for servers listen on low ones.
+    fn pick_up(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
+        let Arrival { packet, port, hash } = arrival;
+        let headers = packet.headers();
+        let ports = [Side::Low, Side::High].map(|side| headers.key.endpoint(side).port);
+        let client = if ports[0] >= ports[1] { Side::Low } else { Side::High };
+        let mut about = Identity::new(self.numbers.next(), headers, client, port);
+        let direction = about.direction(headers.source);
+        let segment = segment(&packet);
+        about.received(direction, &packet, port, &mut self.ports.neighbours, now);
+        let flow = Flow::new(about, Tracker::pickup(direction, &segment));
+        let Ok(number) = self.open_flow(hash, flow, now) else {
+            let full = Reason::Cause(Cause::FlowTableFull);
+            return self.ports.drop(packet.into_frame(), full);
+        };
+        let (flows, mut context) = split(self, now);
+        if let Some(flow) = flows.get_mut(number) {
+            let view = PacketView {
+                frame: packet.frame().as_ref(),
+                headers: packet.headers(),
+                received: now,
+            };
+            let verdict = flow.introduce(&mut context, &view, direction);
+            if verdict == Verdict::Accept {
+                flow.segment(&mut context, packet, &segment, direction, port, None);
+            } else {
+                context.ports.drop(packet.into_frame(), Reason::Refused(verdict));
+            }
+        }
+        self.settle(number, now);
+    }
+
+    pub(super) fn count_standing(&mut self, from: Option<Standing>, to: Option<Standing>) {
+        if let Some(count) = from.and_then(|from| self.standings.get_mut(from.index())) {
+            *count -= 1;
+        }
+        if let Some(count) = to.and_then(|to| self.standings.get_mut(to.index())) {
+            *count += 1;
+        }
+    }
+}

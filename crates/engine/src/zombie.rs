@@ -1,0 +1,81 @@
+//! What is left of a connection that a rule refused: it absorbs what still comes, and tells the ends
+//! that were reset again that they were, for a RST may be lost, or not be believed the first time.
+
+use std::time::Duration;
+
+use tollgate_policy::Verdict;
+use tollgate_wire::{Direction, Timestamp};
+
+/// Who is answered, and how often he was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Zombie {
+    /// Whether a straggler from the client is answered.
+    answers_client: bool,
+    answers_server: bool,
+    answered: u8,
+    last_answer: Timestamp,
+}
+
+impl Zombie {
+    /// What a verdict leaves behind.
+    pub(crate) const fn of(verdict: Verdict, now: Timestamp) -> Self {
+        Self {
+            answers_client: matches!(verdict, Verdict::Reset),
+            answers_server: matches!(verdict, Verdict::Reset | Verdict::HalfReset),
+            answered: 0,
+            last_answer: now,
+        }
+    }
+
+    /// Whether a RST may travel in `direction` now; if so, it is counted as sent. Some at once, for
+    /// a window of data in flight, then few (tcp.md 1.5).
+    pub(crate) fn may_answer(&mut self, direction: Direction, now: Timestamp) -> bool {
+        let asked = match direction {
+            Direction::ToClient => self.answers_client,
+            Direction::ToServer => self.answers_server,
+        };
+        if !asked {
+            return false;
+        }
+        if self.answered < ANSWERS_AT_ONCE {
+            self.answered += 1;
+        } else if now.since(self.last_answer) < ANSWER_INTERVAL {
+            return false;
+        }
+        self.last_answer = now;
+        true
+    }
+}
+
+const ANSWERS_AT_ONCE: u8 = 4;
+const ANSWER_INTERVAL: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stragglers_are_answered_four_times_and_then_five_times_a_second() {
+        let mut zombie = Zombie::of(Verdict::Reset, Timestamp(0));
+        let answered = (0..1000)
+            .filter(|ms| {
+                let now = Timestamp(0) + Duration::from_millis(*ms);
+                zombie.may_answer(Direction::ToServer, now)
+            })
+            .count();
+        assert_eq!(answered, 4 + 4);
+    }
+
+    #[test]
+    fn only_who_was_reset_is_answered() {
+        for (verdict, client, server) in [
+            (Verdict::Drop, false, false),
+            (Verdict::HalfReset, false, true),
+            (Verdict::Reset, true, true),
+        ] {
+            let mut zombie = Zombie::of(verdict, Timestamp(0));
+            assert_eq!(zombie.may_answer(Direction::ToClient, Timestamp(0)), client);
+            assert_eq!(zombie.may_answer(Direction::ToServer, Timestamp(0)), server);
+        }
+    }
+}
