@@ -9,20 +9,26 @@
 //! subtraction panics on distances that an attacker may choose.
 #![forbid(unsafe_code)]
 
+mod checksum;
 mod direction;
+mod edit;
 mod flags;
 mod flow_key;
 mod headers;
+mod link_header;
 mod options;
 mod packet;
+mod parse;
 mod refusal;
 mod seq;
 mod timestamp;
 
+pub use checksum::Checksum;
 pub use direction::{Direction, PerDirection};
 pub use flags::Flags;
 pub use flow_key::{Endpoint, FlowKey, Side, Vlans};
 pub use headers::{Headers, IpVersion};
+pub use link_header::LinkHeader;
 pub use options::{Options, SackBlocks, Timestamps};
 pub use packet::{Packet, Rejected};
 pub use refusal::{Malformed, Other, Refusal};

@@ -33,3 +33,95 @@ pub struct Options {
     /// A length of 0 or 1, or one beyond the header.
     pub malformed: bool,
 }
+
+/// Option kinds (IANA).
+mod kind {
+    pub(super) const END: u8 = 0;
+    pub(super) const NOP: u8 = 1;
+    pub(super) const MSS: u8 = 2;
+    pub(super) const WINDOW_SCALE: u8 = 3;
+    pub(super) const SACK_PERMITTED: u8 = 4;
+    pub(super) const SACK: u8 = 5;
+    pub(super) const TIMESTAMPS: u8 = 8;
+    pub(super) const MD5: u8 = 19;
+    pub(super) const AUTHENTICATION: u8 = 29;
+    pub(super) const FAST_OPEN: u8 = 34;
+    /// Shared by experiments, told apart by the next two bytes (RFC 6994).
+    pub(super) const EXPERIMENT: u8 = 254;
+}
+
+/// Fast Open's number among the experiments (RFC 7413 section 4.1.1).
+const EXPERIMENT_FAST_OPEN: [u8; 2] = [0xf9, 0x89];
+
+impl Options {
+    /// Reads the bytes between the fixed header and the payload; at most 40 in a real segment.
+    ///
+    /// As Linux does, the last of several equal options wins, and an option of known kind but wrong
+    /// length is passed over.
+    #[must_use]
+    #[inline]
+    pub fn parse(bytes: &[u8]) -> Self {
+        match *bytes {
+            [] => Self::default(),
+            // What nearly every segment has: NOP, NOP, timestamps.
+            [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3] => Self {
+                timestamps: Some(Timestamps {
+                    value: u32::from_be_bytes([v0, v1, v2, v3]),
+                    echo: u32::from_be_bytes([e0, e1, e2, e3]),
+                }),
+                ..Self::default()
+            },
+            _ => Self::parse_any(bytes),
+        }
+    }
+
+    fn parse_any(mut bytes: &[u8]) -> Self {
+        let mut options = Self::default();
+        loop {
+            bytes = match *bytes {
+                [] | [kind::END, ..] => return options,
+                [kind::NOP, ref rest @ ..] => rest,
+                [kind, len, ref rest @ ..] if len >= 2 => {
+                    let Some((body, rest)) = rest.split_at_checked(usize::from(len) - 2) else {
+                        options.malformed = true;
+                        return options;
+                    };
+                    options.take(kind, body);
+                    rest
+                }
+                _ => {
+                    options.malformed = true;
+                    return options;
+                }
+            };
+        }
+    }
+
+    fn take(&mut self, kind: u8, body: &[u8]) {
+        match (kind, body) {
+            (kind::MSS, &[a, b]) => self.mss = Some(u16::from_be_bytes([a, b])),
+            (kind::WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift),
+            (kind::SACK_PERMITTED, []) => self.sack_permitted = true,
+            (kind::SACK, blocks) if blocks.len().is_multiple_of(8) => {
+                self.sack = SackBlocks::default();
+                let (blocks, _) = blocks.as_chunks::<8>();
+                for (slot, &[a, b, c, d, e, f, g, h]) in self.sack.iter_mut().zip(blocks) {
+                    let edge = |bytes| Seq(u32::from_be_bytes(bytes));
+                    *slot = Some((edge([a, b, c, d]), edge([e, f, g, h])));
+                }
+            }
+            (kind::TIMESTAMPS, &[v0, v1, v2, v3, e0, e1, e2, e3]) => {
+                self.timestamps = Some(Timestamps {
+                    value: u32::from_be_bytes([v0, v1, v2, v3]),
+                    echo: u32::from_be_bytes([e0, e1, e2, e3]),
+                });
+            }
+            (kind::MD5 | kind::AUTHENTICATION, _) => self.signed = true,
+            (kind::FAST_OPEN, _) => self.fast_open = true,
+            (kind::EXPERIMENT, body) if body.starts_with(&EXPERIMENT_FAST_OPEN) => {
+                self.fast_open = true;
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,10 +1,14 @@
-use crate::{Headers, Refusal};
+use std::ops::Range;
+
+use crate::checksum::{Checksum, same};
+use crate::parse::{self, pseudo_header};
+use crate::{Headers, IpVersion, LinkHeader, Options, Refusal};
 
 /// A frame with one whole TCP segment, and where its headers are.
 #[derive(Debug)]
 pub struct Packet<F> {
-    frame: F,
-    headers: Headers,
+    pub(crate) frame: F,
+    pub(crate) headers: Headers,
 }
 
 /// A frame that is no such thing, given back with the reason.
@@ -14,4 +18,125 @@ pub struct Rejected<F> {
     pub frame: F,
     /// Why.
     pub why: Refusal,
+}
+
+impl<F: AsRef<[u8]>> Packet<F> {
+    /// Reads an Ethernet frame, once. Lengths, the IPv4 header checksum, control bits and ports are
+    /// right afterwards; the TCP checksum is not looked at ([`Self::checksum`]).
+    ///
+    /// # Errors
+    ///
+    /// Gives the frame back, untouched, when it is not one whole TCP segment in an IP datagram.
+    #[inline]
+    pub fn parse(frame: F) -> Result<Self, Rejected<F>> {
+        match parse::headers(frame.as_ref()) {
+            Ok(headers) => Ok(Self { frame, headers }),
+            Err(why) => Err(Rejected { frame, why }),
+        }
+    }
+
+    /// What the parser found.
+    #[must_use]
+    #[inline]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The bytes that TCP carries.
+    #[must_use]
+    #[inline]
+    pub fn payload(&self) -> &[u8] {
+        self.bytes(usize::from(self.headers.payload)..self.end())
+    }
+
+    /// The frame as it is.
+    #[must_use]
+    pub const fn frame(&self) -> &F {
+        &self.frame
+    }
+
+    /// The frame without what was known about it.
+    #[must_use]
+    pub fn into_frame(self) -> F {
+        self.frame
+    }
+
+    /// What the TCP options say.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let first = usize::from(self.headers.tcp) + 20;
+        Options::parse(self.bytes(first..usize::from(self.headers.payload)))
+    }
+
+    /// What the TCP checksum says. One pass over the segment.
+    #[must_use]
+    pub fn checksum(&self) -> Checksum {
+        let pseudo = self.pseudo_header();
+        let segment = self.segment();
+        if pseudo.bytes(segment).is_intact() {
+            return Checksum::Good;
+        }
+        let field = segment.get(16..).and_then(|rest| rest.first_chunk()).copied();
+        // A field of zero is also what a sender leaves that computes nothing at all; taking that
+        // for a partial sum of zero is harmless, as such a pseudo-header is one in 65535.
+        match field {
+            Some(field) if same(field, pseudo.folded()) => Checksum::Partial,
+            _ => Checksum::Bad,
+        }
+    }
+
+    /// What stands in front of the IP header.
+    #[must_use]
+    pub fn link_header(&self) -> LinkHeader {
+        LinkHeader::of(self.frame.as_ref()).unwrap_or_else(|| LinkHeader::new([0; 6], [0; 6], 0))
+    }
+
+    /// Length of the IP datagram in bytes, header included.
+    #[must_use]
+    pub fn ip_len(&self) -> u32 {
+        self.headers.end - u32::from(self.headers.ip)
+    }
+
+    /// IPv4 type of service or IPv6 traffic class: DSCP and ECN.
+    #[must_use]
+    pub fn traffic_class(&self) -> u8 {
+        let ip = usize::from(self.headers.ip);
+        match (self.headers.ip_version, self.bytes(ip..ip + 2)) {
+            (IpVersion::V4, &[_, class]) => class,
+            (IpVersion::V6, &[a, b]) => a << 4 | b >> 4,
+            _ => 0,
+        }
+    }
+
+    /// IPv6 flow label (RFC 6437), 20 bits; 0 in IPv4.
+    #[must_use]
+    pub fn flow_label(&self) -> u32 {
+        let ip = usize::from(self.headers.ip);
+        match (self.headers.ip_version, self.bytes(ip..ip + 4)) {
+            (IpVersion::V6, &[_, a, b, c]) => u32::from_be_bytes([0, a & 0x0f, b, c]),
+            _ => 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn end(&self) -> usize {
+        usize::try_from(self.headers.end).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn segment(&self) -> &[u8] {
+        self.bytes(usize::from(self.headers.tcp)..self.end())
+    }
+
+    pub(crate) fn pseudo_header(&self) -> crate::checksum::Sum {
+        let headers = &self.headers;
+        let len = headers.end - u32::from(headers.tcp);
+        pseudo_header(self.frame.as_ref(), headers.ip_version, usize::from(headers.ip), len)
+    }
+
+    /// The parser's invariant keeps every range of its offsets inside; a frame whose owner shortened
+    /// it behind our back reads as empty instead of ending the program.
+    #[inline]
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        self.frame.as_ref().get(range).unwrap_or_default()
+    }
 }

@@ -1,0 +1,103 @@
+//! The Internet checksum (RFC 1071), incremental updates (RFC 1624), and what a TCP checksum says.
+//!
+//! Sums are kept in the byte order of memory, which one's complement addition does not mind
+//! (RFC 1071 section 2 (B)): nothing is swapped but what comes from, or goes to, a number.
+
+/// What the checksum field of a TCP header says about its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Checksum {
+    /// It covers the segment and is right.
+    Good,
+    /// It holds the sum of the pseudo-header only: a sender on this machine left the rest to its
+    /// network card (Linux's `CHECKSUM_PARTIAL`). To be completed before the frame leaves; nothing
+    /// vouches for the bytes but that they never crossed a wire.
+    Partial,
+    /// Neither.
+    Bad,
+}
+
+/// A one's complement sum under way.
+///
+/// Invariant: less than 2⁶³, since no frame has 2³¹ words.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sum(u64);
+
+impl Sum {
+    /// Adds bytes as 16-bit words, the last one padded with a zero. Every call starts a new word,
+    /// so all but the last must be even in length.
+    #[must_use]
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
+        // Words of 32 bits in 64-bit lanes: no carry can be lost, and the compiler makes vectors of
+        // it. Four accumulators, so that additions need not wait for each other.
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        let mut lanes = [0_u64; 8];
+        for block in blocks {
+            let (words, _) = block.as_chunks::<4>();
+            for (lane, word) in lanes.iter_mut().zip(words) {
+                *lane += u64::from(u32::from_ne_bytes(*word));
+            }
+        }
+        let (words, rest) = rest.as_chunks::<4>();
+        let mut sum = self.0 + lanes.iter().sum::<u64>();
+        for word in words {
+            sum += u64::from(u32::from_ne_bytes(*word));
+        }
+        let (pair, odd) = match *rest {
+            [] => ([0, 0], 0),
+            [a] => ([a, 0], 0),
+            [a, b] => ([a, b], 0),
+            [a, b, c, ..] => ([a, b], c),
+        };
+        sum += u64::from(u16::from_ne_bytes(pair)) + u64::from(u16::from_ne_bytes([odd, 0]));
+        Self(sum)
+    }
+
+    /// Adds a number.
+    #[must_use]
+    pub(crate) const fn number(self, value: u32) -> Self {
+        Self(self.0 + value.to_be() as u64)
+    }
+
+    /// The 16-bit sum, as the two bytes that a packet would hold.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "each line has made it fit")]
+    pub(crate) const fn folded(self) -> [u8; 2] {
+        let sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        (sum as u16).to_ne_bytes()
+    }
+
+    /// The checksum field for what was summed, with the field itself counted as zero.
+    #[must_use]
+    pub(crate) const fn complement(self) -> [u8; 2] {
+        let [a, b] = self.folded();
+        [!a, !b]
+    }
+
+    /// Whether what was summed, its checksum field included, is intact.
+    #[must_use]
+    pub(crate) const fn is_intact(self) -> bool {
+        matches!(self.folded(), [0xff, 0xff])
+    }
+}
+
+/// Changes `field` as the bytes it covers change from `old` to `new`: RFC 1624 equation 3. Both have
+/// the same even length and begin at an even distance from the beginning of what is covered.
+pub(crate) fn update(field: [u8; 2], old: &[u8], new: &[u8]) -> [u8; 2] {
+    debug_assert_eq!(old.len(), new.len());
+    let [a, b] = field;
+    let mut sum = Sum::default().bytes(&[!a, !b]).bytes(new);
+    for pair in old.chunks(2) {
+        let (first, second) = (pair.first().copied().unwrap_or(0), pair.get(1).copied());
+        sum = sum.bytes(&[!first, !second.unwrap_or(0)]);
+    }
+    sum.complement()
+}
+
+/// Zero has two spellings in one's complement arithmetic.
+pub(crate) const fn same(one: [u8; 2], other: [u8; 2]) -> bool {
+    let (one, other) = (u16::from_ne_bytes(one), u16::from_ne_bytes(other));
+    one == other || (one == 0 && other == u16::MAX) || (one == u16::MAX && other == 0)
+}

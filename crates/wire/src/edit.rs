@@ -1,0 +1,132 @@
+//! Changing a packet in place, such that its lengths and checksums stay right.
+
+use std::ops::Range;
+
+use crate::checksum::update;
+use crate::{Flags, IpVersion, Packet};
+
+/// Offsets in the TCP header.
+mod field {
+    pub(super) const SEQ: usize = 4;
+    pub(super) const FLAGS: usize = 12;
+    pub(super) const CHECKSUM: usize = 16;
+    pub(super) const URGENT: usize = 18;
+}
+
+impl<F: AsRef<[u8]> + AsMut<[u8]>> Packet<F> {
+    /// The bytes that TCP carries, to be changed; [`Self::complete_checksum`] afterwards.
+    #[must_use]
+    pub fn payload_mut(&mut self) -> &mut [u8] {
+        let payload = usize::from(self.headers.payload)..self.end();
+        self.frame.as_mut().get_mut(payload).unwrap_or_default()
+    }
+
+    /// Computes the TCP checksum over the whole segment, whatever the field held.
+    pub fn complete_checksum(&mut self) {
+        let at = usize::from(self.headers.tcp) + field::CHECKSUM;
+        self.put(at, &[0, 0]);
+        let checksum = self.pseudo_header().bytes(self.segment()).complement();
+        self.put(at, &checksum);
+    }
+
+    /// Keeps these bytes of the payload and no others.
+    ///
+    /// The kept bytes move up to the header, the sequence number follows the first of them, and the
+    /// IP length follows. A SYN stays if the first payload byte stays (`keep.start` is 0), since it
+    /// stands before that byte; else it is cleared. A FIN stays if it was there and `keep_fin` says
+    /// so. Both checksums are right afterwards, **whatever they were before**: who trims must have
+    /// checked. Afterwards `headers().end` is the length of the frame, which its owner has to set.
+    ///
+    /// A range beyond the payload is cut to it.
+    pub fn trim(&mut self, keep: Range<u32>, keep_fin: bool) {
+        let len = self.headers.payload_len();
+        let start = keep.start.min(len);
+        let end = keep.end.clamp(start, len);
+        debug_assert_eq!((start, end), (keep.start, keep.end), "keeps what is not there");
+
+        // (1) The payload.
+        let payload = usize::from(self.headers.payload);
+        if let (Ok(from), Ok(to)) = (usize::try_from(start), usize::try_from(end))
+            && from > 0
+            && payload + to <= self.frame.as_ref().len()
+        {
+            self.frame.as_mut().copy_within(payload + from..payload + to, payload);
+        }
+
+        // (2) Sequence number and flags.
+        let mut flags = self.headers.flags;
+        if start > 0 {
+            let syn = u32::from(flags.contains(Flags::SYN));
+            flags.remove(Flags::SYN);
+            self.headers.seq += start + syn;
+        }
+        if !keep_fin {
+            flags.remove(Flags::FIN);
+        }
+        self.headers.flags = flags;
+        let tcp = usize::from(self.headers.tcp);
+        self.put(tcp + field::SEQ, &self.headers.seq.0.to_be_bytes());
+        self.put_flags(flags);
+
+        // (3) Lengths and checksums.
+        self.headers.end = u32::from(self.headers.payload) + (end - start);
+        self.put_ip_len();
+        self.complete_checksum();
+    }
+
+    /// Clears the URG bit and the urgent pointer: stacks disagree on which byte the pointer takes
+    /// out of the stream, so nobody downstream may see one. The checksum is updated for it, and so
+    /// must be a complete one (see [`crate::Checksum::Partial`]).
+    pub fn clear_urgent(&mut self) {
+        let tcp = usize::from(self.headers.tcp);
+        let old = self.covered(tcp);
+        self.headers.flags.remove(Flags::URG);
+        self.headers.urgent = 0;
+        self.put_flags(self.headers.flags);
+        self.put(tcp + field::URGENT, &[0, 0]);
+        let new = self.covered(tcp);
+        if old != new {
+            let checksum = update(self.read(tcp + field::CHECKSUM), &old, &new);
+            self.put(tcp + field::CHECKSUM, &checksum);
+        }
+    }
+
+    /// Flags and urgent pointer, in words as the checksum counts them.
+    fn covered(&self, tcp: usize) -> [u8; 4] {
+        let [a, b] = self.read(tcp + field::FLAGS);
+        let [c, d] = self.read(tcp + field::URGENT);
+        [a, b, c, d]
+    }
+
+    fn put_flags(&mut self, flags: Flags) {
+        let at = usize::from(self.headers.tcp) + field::FLAGS;
+        // Data offset and reserved bits share the word with the flags.
+        let rest = u16::from_be_bytes(self.read(at)) & !Flags::all().bits();
+        self.put(at, &(rest | flags.bits()).to_be_bytes());
+    }
+
+    fn put_ip_len(&mut self) {
+        let ip = usize::from(self.headers.ip);
+        let len = u16::try_from(self.ip_len()).unwrap_or(u16::MAX);
+        match self.headers.ip_version {
+            IpVersion::V4 => {
+                let (old, new) = (self.read::<2>(ip + 2), len.to_be_bytes());
+                let checksum = update(self.read(ip + 10), &old, &new);
+                self.put(ip + 2, &new);
+                self.put(ip + 10, &checksum);
+            }
+            IpVersion::V6 => self.put(ip + 4, &len.saturating_sub(40).to_be_bytes()),
+        }
+    }
+
+    fn read<const N: usize>(&self, at: usize) -> [u8; N] {
+        let rest = self.frame.as_ref().get(at..).unwrap_or_default();
+        rest.first_chunk().copied().unwrap_or([0; N])
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(field) = self.frame.as_mut().get_mut(at..at + bytes.len()) {
+            field.copy_from_slice(bytes);
+        }
+    }
+}
