@@ -14,6 +14,8 @@ mod direction;
 mod edit;
 mod flags;
 mod flow_key;
+pub mod forge;
+pub mod fragment;
 mod headers;
 mod link_header;
 mod options;

@@ -4,8 +4,6 @@
 //! checksum, ports, combinations of control bits. The TCP checksum costs a pass over the payload
 //! and is the owner's to ask for ([`crate::Packet::checksum`]).
 
-use std::net::Ipv4Addr;
-
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet, TcpPacket};
 
 use crate::checksum::Sum;
@@ -279,10 +277,4 @@ pub(crate) fn pseudo_header(frame: &[u8], version: IpVersion, ip: usize, len: u3
     };
     let addresses = frame.get(addresses).unwrap_or_default();
     Sum::default().bytes(addresses).number(u32::from(protocol::TCP)).number(len)
-}
-
-/// IPv4 addresses as the flow key keeps them, back again.
-pub(crate) fn unmapped(octets: [u8; 16]) -> Ipv4Addr {
-    let [.., a, b, c, d] = octets;
-    Ipv4Addr::new(a, b, c, d)
 }
