@@ -101,3 +101,54 @@ pub(crate) const fn same(one: [u8; 2], other: [u8; 2]) -> bool {
     let (one, other) = (u16::from_ne_bytes(one), u16::from_ne_bytes(other));
     one == other || (one == 0 && other == u16::MAX) || (one == u16::MAX && other == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// RFC 1071 section 1, word for word.
+    fn naive(bytes: &[u8]) -> u16 {
+        let mut sum = 0_u32;
+        for pair in bytes.chunks(2) {
+            sum += u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
+            sum = (sum >> 16) + (sum & 0xffff);
+        }
+        u16::try_from(sum).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn the_fast_sum_is_the_slow_one(bytes in vec(any::<u8>(), 0..3000)) {
+            prop_assert_eq!(u16::from_be_bytes(Sum::default().bytes(&bytes).folded()), naive(&bytes));
+        }
+
+        #[test]
+        fn a_number_adds_what_its_bytes_would(bytes in vec(any::<u8>(), 4), number in any::<u32>()) {
+            let one = Sum::default().bytes(&bytes).number(number);
+            let other = Sum::default().bytes(&bytes).bytes(&number.to_be_bytes());
+            prop_assert!(same(one.folded(), other.folded()));
+        }
+
+        #[test]
+        fn an_update_gives_what_a_full_sum_gives(
+            before in vec(any::<u8>(), 40),
+            word in 0..20_usize,
+            new in any::<[u8; 2]>(),
+        ) {
+            let field = Sum::default().bytes(&before).complement();
+            let mut after = before.clone();
+            after[word * 2..word * 2 + 2].copy_from_slice(&new);
+            let updated = update(field, &before[word * 2..word * 2 + 2], &new);
+            // Read back as a receiver does: it must be intact, whichever spelling of zero it has.
+            prop_assert!(Sum::default().bytes(&after).bytes(&updated).is_intact());
+        }
+    }
+
+    #[test]
+    fn the_longest_frame_of_ones_does_not_overflow() {
+        assert_eq!(Sum::default().bytes(&vec![0xff; 1 << 20]).folded(), [0xff, 0xff]);
+    }
+}
