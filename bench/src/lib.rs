@@ -1,1 +1,7 @@
-//! Benches.
+//! Traffic that is known beforehand, and a link in memory to measure with: what the benches share.
+//!
+//! The programs are in `src/bin`, the lab of namespaces in `lab`, what they found in `record`.
+#![forbid(unsafe_code)]
+
+pub mod burst;
+pub mod conversation;

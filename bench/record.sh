@@ -1,0 +1,22 @@
+# Where figures are kept, and on what they were measured. To be sourced from the top of the repository.
+# shellcheck shell=bash
+
+# record_begin WHAT: sets `record` to a path without extension, and writes the .txt beside the .csv.
+record_begin() {
+    mkdir -p bench/record
+    record=bench/record/$(date -u +%F)-$1
+    {
+        echo "what:     $1"
+        echo "date:     $(date -u '+%F %T') UTC"
+        echo "commit:   $(git describe --always --dirty --tags 2>/dev/null || echo unknown)"
+        echo "kernel:   $(uname -srm)"
+        echo "rustc:    $(rustc --version)"
+        echo "cores:    $(nproc)"
+        echo
+        lscpu | grep -E '^(Model name|Vendor|CPU\(s\)|Thread|Core|L1d|L2|L3|Hypervisor|Virtualization)' || true
+    } >"$record.txt"
+}
+
+record_end() {
+    echo "==> kept in $record.csv and $record.txt"
+}
