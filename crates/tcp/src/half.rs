@@ -34,7 +34,7 @@ pub(crate) struct Half {
     pub(crate) window_max: u32,
     /// TSval that its next segment is held against (RFC 7323's TS.Recent at the peer).
     pub(crate) ts_recent: u32,
-    /// When `ts_recent` was taken, in [`coarse`] ticks.
+    /// When `ts_recent` was taken, in [`coarse`] ticks; 0 is in the handshake, which is never long ago.
     pub(crate) ts_taken: u32,
     /// Shift for its windows.
     pub(crate) scale: u8,
@@ -91,23 +91,32 @@ impl Half {
         self.window_max.max(OLD_MIN)
     }
 
+    /// Takes the timestamp of its SYN or SYN-ACK, if it is known.
+    pub(crate) fn begin_timestamps(&mut self, value: Option<u32>) {
+        self.ts_known = value.is_some();
+        self.ts_recent = value.unwrap_or(0);
+    }
+
     /// Whether PAWS refuses the timestamp `value` from this side. Linux accepts one tick less than
     /// the last, so one tick less is no reason.
     pub(crate) fn is_paws_old(&self, value: u32, now: Timestamp) -> bool {
         self.ts_known
             && value.wrapping_sub(self.ts_recent).cast_signed() < -1
-            && coarse(now).wrapping_sub(self.ts_taken) < TIMESTAMP_STALE
+            && !self.is_timestamp_stale(now)
     }
 
     /// Takes the timestamp `value` from this side if it is newer, or the last is stale.
     pub(crate) fn take_timestamp(&mut self, value: u32, now: Timestamp) {
         let newer = value.wrapping_sub(self.ts_recent).cast_signed() >= 0;
-        let stale = coarse(now).wrapping_sub(self.ts_taken) >= TIMESTAMP_STALE;
-        if !self.ts_known || newer || stale {
+        if !self.ts_known || newer || self.is_timestamp_stale(now) {
             self.ts_recent = value;
             self.ts_taken = coarse(now);
             self.ts_known = true;
         }
+    }
+
+    fn is_timestamp_stale(&self, now: Timestamp) -> bool {
+        self.ts_taken != 0 && coarse(now).wrapping_sub(self.ts_taken) >= TIMESTAMP_STALE
     }
 }
 

@@ -1,8 +1,11 @@
+mod terms;
+
 use tollgate_wire::{Direction, Flags, PerDirection, Seq};
 
-use crate::half::{Half, SCALE_MAX};
+use crate::half::Half;
 use crate::tracker::check_flags;
 use crate::{Invalid, Segment, State, Tracker};
+use terms::{Offer, Says, Terms};
 
 /// SYN-ACKs with different numbers that are remembered. SYN cookies and anycast make more than one
 /// legal; the client's ACK decides. Suricata keeps five.
@@ -25,10 +28,7 @@ pub struct Handshake {
     answers: u8,
     /// The widest window, the largest shift and the options that all of the answers share.
     answer: Terms,
-    /// What the server's last stray ACK acknowledged: a client that knows of no such connection
-    /// answers it with a RST at exactly that number, which must reach the server.
-    stray_ack: Option<Seq>,
-    crossing: Crossing,
+    aside: Aside,
 }
 
 /// What to do with a segment of a half-open connection.
@@ -43,72 +43,17 @@ pub enum Progress {
     Reset,
 }
 
-/// One SYN of the client.
+/// The one thing of the server's, beside its SYN-ACKs, that has to be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Offer {
-    isn: Seq,
-    terms: Terms,
-}
-
-/// What a SYN or SYN-ACK proposes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Terms {
-    /// Meaningless unless `timestamps`.
-    ts_value: u32,
-    /// Never scaled on a SYN (RFC 7323 section 2.2).
-    window: u16,
-    scale: Option<u8>,
-    timestamps: bool,
-    signed: bool,
-    fast_open: bool,
-}
-
-/// How far a simultaneous open has come (RFC 9293 section 3.5, figure 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Crossing {
-    /// The server has sent no bare SYN.
-    No,
-    /// It has, with this number; nobody's SYN-ACK was seen.
+enum Aside {
+    Nothing,
+    /// It sent an ACK of this number out of nowhere. A client that knows of no such connection
+    /// answers it with a RST at exactly that number, which must reach the server.
+    Challenge(Seq),
+    /// It sent a bare SYN of this number: a simultaneous open (RFC 9293 section 3.5, figure 7).
     Syn(Seq),
-    /// The client's SYN-ACK for it was seen, the server's was not.
+    /// It did, and the client's SYN-ACK for it was seen, its own was not.
     ClientAnswered(Seq),
-}
-
-impl Terms {
-    fn of(segment: &Segment) -> Self {
-        let options = &segment.options;
-        Self {
-            ts_value: options.timestamps.map_or(0, |timestamps| timestamps.value),
-            window: segment.window,
-            scale: options.window_scale.map(|scale| scale.min(SCALE_MAX)),
-            timestamps: options.timestamps.is_some(),
-            signed: options.signed,
-            fast_open: options.fast_open,
-        }
-    }
-
-    /// Merges what the same SYN said when it was sent again. Options may vanish from later copies,
-    /// when the client suspects that they were the trouble; what the SYN-ACK lacks is not agreed
-    /// anyway, so what any copy offered counts.
-    fn repeat(&mut self, again: Self) {
-        self.window = self.window.max(again.window);
-        self.scale = again.scale.or(self.scale);
-        self.fast_open |= again.fast_open;
-        self.signed |= again.signed;
-        if again.timestamps {
-            self.ts_value = again.ts_value;
-            self.timestamps = true;
-        }
-    }
-
-    /// Merges another server's answer. Which one lives is the client's choice, so the bounds are the
-    /// wider ones and PAWS is only for what all of them agreed to.
-    fn alternative(&mut self, other: Self) {
-        self.window = self.window.max(other.window);
-        self.scale = self.scale.max(other.scale);
-        self.timestamps &= other.timestamps;
-        self.signed |= other.signed;
-    }
 }
 
 impl Handshake {
@@ -129,8 +74,7 @@ impl Handshake {
             answers_previous: 0,
             answers: 0,
             answer: Terms::default(),
-            stray_ack: None,
-            crossing: Crossing::No,
+            aside: Aside::Nothing,
         })
     }
 
@@ -169,14 +113,11 @@ impl Handshake {
     #[must_use]
     pub fn establish(&self) -> Tracker {
         let (client, server) = (self.offer.terms, self.answer);
-        let scaled = client.scale.is_some() && server.scale.is_some();
-        let shift = |terms: Terms| terms.scale.filter(|_| scaled).unwrap_or(0);
+        let agreed = client.says & server.says;
         let (client_start, server_start) = (self.offer.isn + 1, self.answer_seqs[0] + 1);
         let half = |start, ack, terms: Terms| {
-            let mut half = Half::new(start, ack, u32::from(terms.window), shift(terms));
-            if terms.timestamps && self.answers == 1 {
-                half.ts_recent = terms.ts_value;
-            }
+            let mut half = Half::new(start, ack, u32::from(terms.window), terms.shift(agreed));
+            half.begin_timestamps(terms.clock());
             half
         };
         let halves = PerDirection {
@@ -185,8 +126,8 @@ impl Handshake {
         };
         Tracker::established(
             halves,
-            client.timestamps && server.timestamps,
-            client.signed && server.signed,
+            agreed.contains(Says::TIMESTAMPS),
+            agreed.contains(Says::SIGNED),
         )
     }
 
@@ -207,17 +148,17 @@ impl Handshake {
 
     /// Whether the client signs its segments, so that none can be forged.
     pub(crate) const fn is_signed(&self) -> bool {
-        self.offer.terms.signed
+        self.offer.terms.says.contains(Says::SIGNED)
     }
 
     fn client_syn(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
         let terms = Terms::of(segment);
         if segment.seq == self.offer.isn {
-            self.offer.terms.repeat(terms);
+            self.offer.terms.repeat(terms, true);
             return Ok(Progress::Waiting);
         }
         if let Some(previous) = self.previous.as_mut().filter(|offer| offer.isn == segment.seq) {
-            previous.terms.repeat(terms);
+            previous.terms.repeat(terms, true);
             return Ok(Progress::Waiting);
         }
         let ahead = segment.seq.distance(self.offer.isn);
@@ -232,17 +173,17 @@ impl Handshake {
 
     /// A client's SYN-ACK is its half of a simultaneous open.
     fn client_syn_ack(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
-        let (Crossing::Syn(server) | Crossing::ClientAnswered(server)) = self.crossing else {
+        let (Aside::Syn(server) | Aside::ClientAnswered(server)) = self.aside else {
             return Err(Invalid::SynAckMismatch);
         };
         if segment.seq != self.offer.isn || segment.ack != server + 1 {
             return Err(Invalid::SynAckMismatch);
         }
-        self.offer.terms.repeat(Terms::of(segment));
+        self.offer.terms.repeat(Terms::of(segment), true);
         if self.choose(segment) {
             return Ok(Progress::Established);
         }
-        self.crossing = Crossing::ClientAnswered(server);
+        self.aside = Aside::ClientAnswered(server);
         Ok(Progress::Waiting)
     }
 
@@ -256,11 +197,11 @@ impl Handshake {
     /// A bare SYN of the server may cross the client's. If it answers the client's instead (a split
     /// handshake), no SYN-ACK of the server follows, and the connection never opens.
     fn server_syn(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
-        match self.crossing {
+        match self.aside {
             _ if self.answers > 0 => return Err(Invalid::SynOther),
-            Crossing::ClientAnswered(seq) if seq != segment.seq => return Err(Invalid::SynOther),
-            Crossing::ClientAnswered(_) => {}
-            Crossing::No | Crossing::Syn(_) => self.crossing = Crossing::Syn(segment.seq),
+            Aside::ClientAnswered(seq) if seq != segment.seq => return Err(Invalid::SynOther),
+            Aside::ClientAnswered(_) => {}
+            _ => self.aside = Aside::Syn(segment.seq),
         }
         Ok(Progress::Waiting)
     }
@@ -271,14 +212,13 @@ impl Handshake {
             Some(previous) if segment.ack == previous.isn + 1 => true,
             _ => return Err(Invalid::SynAckMismatch),
         };
-        if segment.options.signed && !self.offer.terms.signed {
+        if segment.options.signed && !self.is_signed() {
             return Err(Invalid::UnexpectedSignature);
         }
         let terms = Terms::of(segment);
         let known = self.answer_seqs.iter().take(usize::from(self.answers));
         if known.clone().any(|&seq| seq == segment.seq) {
-            self.answer.window = self.answer.window.max(terms.window);
-            self.answer.ts_value = terms.ts_value;
+            self.answer.repeat(terms, self.answers == 1);
         } else {
             let slot = self.answer_seqs.get_mut(usize::from(self.answers));
             *slot.ok_or(Invalid::SynAckTooMany)? = segment.seq;
@@ -291,7 +231,7 @@ impl Handshake {
             self.answers += 1;
         }
         // The client's SYN-ACK has already acknowledged this number: both are synchronised.
-        if self.crossing == Crossing::ClientAnswered(segment.seq) && !to_previous {
+        if self.aside == Aside::ClientAnswered(segment.seq) && !to_previous {
             self.keep_answer(segment.seq);
             return Ok(Progress::Established);
         }
@@ -302,16 +242,17 @@ impl Handshake {
     /// the same addresses challenges the SYN so (RFC 5961 section 4), and the client's RST clears it.
     /// With Fast Open a server may speak before the client's ACK.
     fn server_ack(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
-        if self.answers == 0 && self.crossing != Crossing::No {
+        if self.answers == 0 && matches!(self.aside, Aside::Syn(_) | Aside::ClientAnswered(_)) {
             return Err(Invalid::SplitHandshake);
         }
         if segment.len == 0 && !segment.has(Flags::FIN) {
-            self.stray_ack = Some(segment.ack);
+            self.aside = Aside::Challenge(segment.ack);
             return Ok(Progress::Waiting);
         }
         let start = self.answer_seqs[0] + 1;
         let near = segment.seq.distance(start);
-        let early = self.offer.terms.fast_open && self.answers == 1 && self.answers_previous == 0;
+        let fast_open = self.offer.terms.says.contains(Says::FAST_OPEN);
+        let early = fast_open && self.answers == 1 && self.answers_previous == 0;
         if early
             && segment.ack == self.offer.isn + 1
             && (0..=i32::from(self.offer.terms.window)).contains(&near)
@@ -322,7 +263,7 @@ impl Handshake {
     }
 
     /// Only what every stack in that state honours ends the handshake (tcp.md "1.5").
-    fn rst(&mut self, direction: Direction, segment: &Segment) -> Result<Progress, Invalid> {
+    fn rst(&self, direction: Direction, segment: &Segment) -> Result<Progress, Invalid> {
         let ack = segment.has(Flags::ACK);
         match direction {
             Direction::ToServer => {
@@ -330,7 +271,7 @@ impl Handshake {
                     return Ok(Progress::Reset);
                 }
                 let previous = self.previous.map(|offer| offer.isn + 1);
-                if Some(segment.seq) == previous || Some(segment.seq) == self.stray_ack {
+                if Some(segment.seq) == previous || self.aside == Aside::Challenge(segment.seq) {
                     return Ok(Progress::Waiting);
                 }
                 Err(Invalid::RstOffEdge)
@@ -374,7 +315,6 @@ impl Handshake {
 
     fn keep_answer(&mut self, isn: Seq) {
         self.answer_seqs[0] = isn;
-        self.answer.timestamps &= self.offer.terms.timestamps;
         self.answers = 1;
         self.answers_previous = 0;
     }

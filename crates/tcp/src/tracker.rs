@@ -136,11 +136,10 @@ impl Tracker {
         }
         self.check_ack(direction, segment)?;
         let right = self.check_window(direction, segment)?;
-        if let Some(timestamps) = segment.options.timestamps.filter(|_| self.timestamps) {
-            if self.halves[direction].is_paws_old(timestamps.value, now) {
-                // An old pure ACK is no harm, and its receiver counts it; it just tells nothing.
-                return if bare { Ok(Step::Pass) } else { Err(Invalid::Paws) };
-            }
+        let clock = segment.options.timestamps.filter(|_| self.timestamps);
+        if clock.is_some_and(|clock| self.halves[direction].is_paws_old(clock.value, now)) {
+            // An old pure ACK is no harm, and its receiver counts it; it just tells nothing.
+            return if bare { Ok(Step::Pass) } else { Err(Invalid::Paws) };
         }
         self.believe(direction, segment, now);
         if bare { Ok(Step::Pass) } else { self.data(direction, segment, right) }
@@ -318,11 +317,9 @@ impl Tracker {
         half.acknowledge(segment.ack, segment.window);
         // RFC 7323 section 4.3: only what starts at or before the last ACK moves the clock, or
         // reordering alone would make honest segments old.
-        if let Some(timestamps) = segment.options.timestamps {
-            if self.timestamps && segment.seq.at_or_before(read) && segment.end().at_or_after(read)
-            {
-                half.take_timestamp(timestamps.value, now);
-            }
+        let moves = segment.seq.at_or_before(read) && segment.end().at_or_after(read);
+        if let Some(clock) = segment.options.timestamps.filter(|_| self.timestamps && moves) {
+            half.take_timestamp(clock.value, now);
         }
     }
 
@@ -343,7 +340,10 @@ impl Tracker {
         let left = self.acknowledged(direction).max(segment.seq).min(end);
         let fin = segment.has(Flags::FIN)
             && right == end
-            && half.fin_seq().map_or(end.at_or_after(half.next), |fin| fin == end);
+            && match half.fin_seq() {
+                Some(fin) => fin == end,
+                None => end.at_or_after(half.next),
+            };
         let offset = |seq: Seq| seq.distance(segment.seq).max(0).cast_unsigned();
         let take = offset(left)..offset(right);
         if take.start >= take.end {
@@ -372,4 +372,19 @@ pub(crate) fn check_flags(segment: &Segment) -> Result<(), Invalid> {
         return Err(Invalid::Options);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Handshake;
+
+    /// The engine's records and half-open entries are made of these; a field more is a decision.
+    #[test]
+    fn trackers_and_handshakes_are_small() {
+        assert_eq!(size_of::<Half>(), 36);
+        assert_eq!(size_of::<Tracker>(), 84);
+        assert_eq!(size_of::<Handshake>(), 64);
+        assert_eq!(size_of::<crate::Reassembler<u64>>(), 24);
+    }
 }

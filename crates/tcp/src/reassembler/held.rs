@@ -208,7 +208,7 @@ impl<B: Payload> HeldFrames<B> {
         let (mut cursor, mut at, mut owned) = (fit.start, first, 0);
         while cursor < fit.end() {
             let next = self.pieces.get(at).copied().filter(|piece| piece.start < fit.end());
-            let gap_end = next.map_or(fit.end(), |piece| piece.start);
+            let gap_end = next.map_or_else(|| fit.end(), |piece| piece.start);
             if gap_end > cursor {
                 self.pieces.insert(at, Piece { start: cursor, end: gap_end, slot });
                 owned += 1;

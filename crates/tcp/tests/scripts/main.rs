@@ -1,0 +1,18 @@
+//! Packet scripts: what arrives, what a rule sees, what leaves. The names in comments, A01 to F12,
+//! are those of the catalogue of normaliser cases.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail loudly, as tests do"
+)]
+
+mod close;
+mod handshake;
+mod model;
+mod oracle;
+mod overlap;
+mod reset;
+mod support;
+mod vectors;
+mod window;
