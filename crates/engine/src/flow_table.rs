@@ -16,6 +16,11 @@
 //! nothing depends on, so a loop over a batch overlaps its misses nearly as a prefetch would; what it
 //! costs more is a slot in the reorder buffer until the line arrives.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a way is taken modulo the ways, a bucket's number is masked: neither can be outside"
+)]
+
 use std::hint::black_box;
 
 use ahash::RandomState;
@@ -229,13 +234,11 @@ impl<T: Keyed> FlowTable<T> {
         place & (self.buckets.len() as u64 - 1)
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the number of buckets is a power of two: masked")]
     #[expect(clippy::cast_possible_truncation, reason = "masked below the number of buckets")]
     fn bucket(&self, place: u64) -> &Bucket {
         &self.buckets[self.masked(place) as usize]
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the number of buckets is a power of two: masked")]
     #[expect(clippy::cast_possible_truncation, reason = "masked below the number of buckets")]
     fn bucket_mut(&mut self, place: u64) -> &mut Bucket {
         &mut self.buckets[self.masked(place) as usize]
@@ -253,7 +256,7 @@ struct Place {
 impl Place {
     fn of(hash: u64) -> Self {
         // The top bits make the tag, the bottom ones the bucket; 0 means a free place.
-        #[expect(clippy::cast_possible_truncation, reason = "the top 16 of 64 bits")]
+
         let tag = ((hash >> 48) as u16).max(1);
         Self { first: hash, second: Self::other(hash, tag), tag }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use ahash::RandomState;
 use arrayvec::ArrayVec;
 use tollgate_link::{Frame, Link, Port};
-use tollgate_wire::fragment::{self, FragmentHeaders, FragmentKey};
+use tollgate_wire::fragment::{FragmentHeaders, FragmentKey, Split};
 use tollgate_wire::{Malformed, Packet, Timestamp};
 
 use crate::counters::{Cause, Reason};
@@ -178,10 +178,10 @@ impl<F: Frame> Datagram<F> {
         if self.spoiled {
             return Err((piece.frame, Cause::FragmentOverlap));
         }
-        let (start, end) = (headers.offset, headers.end());
+        let (start, end) = (headers.offset, headers.offset_end());
         let last = !headers.more;
         let contradicts = self.len.is_some_and(|len| end > len || (last && end != len))
-            || (last && self.pieces.last().is_some_and(|other| other.headers.end() > end));
+            || (last && self.pieces.last().is_some_and(|other| other.headers.offset_end() > end));
         if contradicts {
             self.spoiled = true;
             return Err((piece.frame, Cause::FragmentBroken));
@@ -192,7 +192,7 @@ impl<F: Frame> Datagram<F> {
         if after.is_some_and(|after| after.is_copy_of(&piece)) {
             return Err((piece.frame, Cause::FragmentDuplicate));
         }
-        if before.is_some_and(|before| before.headers.end() > start)
+        if before.is_some_and(|before| before.headers.offset_end() > start)
             || after.is_some_and(|after| after.headers.offset < end)
         {
             self.spoiled = true;
@@ -244,11 +244,21 @@ impl<F: Frame> Datagram<F> {
 }
 
 impl<F: Frame> Datagram<F> {
+    /// Headers of the first fragment, then everybody's bytes. False if the frame is too short.
     fn write(&self, whole: &mut F) -> bool {
-        let parts: ArrayVec<_, PIECES_MAX> =
-            self.pieces.iter().map(|piece| (&piece.headers, piece.frame.as_ref())).collect();
         whole.set_len(whole.capacity())
-            && fragment::whole(&parts, whole.as_mut()).is_some_and(|len| whole.set_len(len))
+            && self.write_into(whole.as_mut()).is_some_and(|len| whole.set_len(len))
+    }
+
+    fn write_into(&self, out: &mut [u8]) -> Option<usize> {
+        let first = self.pieces.first()?;
+        let mut at = first.headers.whole(first.frame.as_ref(), self.len?, out)?;
+        for piece in &self.pieces {
+            let bytes = piece.bytes();
+            out.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
+            at += bytes.len();
+        }
+        Some(at)
     }
 }
 
@@ -256,14 +266,39 @@ impl<F: Frame> Piece<F> {
     fn is_copy_of(&self, other: &Self) -> bool {
         self.headers.offset == other.headers.offset
             && self.headers.more == other.headers.more
-            && self.headers.bytes(self.frame.as_ref()) == other.headers.bytes(other.frame.as_ref())
+            && self.bytes() == other.bytes()
+    }
+
+    /// Its part of what the datagram carries.
+    fn bytes(&self) -> &[u8] {
+        self.frame.as_ref().get(self.headers.range()).unwrap_or_default()
     }
 }
 
-/// Sends a packet that is too long for the port in fragments.
+/// Sends a packet that is too long for the port in fragments: as it came, if not in the same pieces.
 #[cold]
 pub(crate) fn split<L: Link>(ports: &mut Ports<L>, packet: Packet<L::Frame>, port: Port) {
-    let _ = (ports, packet, port);
+    let identification = ports.next_identification();
+    let mtu = usize::try_from(ports.mtu()).unwrap_or(usize::MAX);
+    let whole = packet.into_frame();
+    let cause = match Split::new(whole.as_ref(), identification, mtu) {
+        Some(mut pieces) => loop {
+            let Some(mut frame) = ports.forge() else { break Some(Cause::FrameShortage) };
+            let written = frame.set_len(frame.capacity())
+                && pieces.write(frame.as_mut()).is_some_and(|len| frame.set_len(len));
+            if !written {
+                // After the last piece there is one frame too many.
+                ports.unforge(frame);
+                break None;
+            }
+            ports.send(frame, port);
+        },
+        None => Some(Cause::FragmentBroken),
+    };
+    match cause {
+        Some(cause) => ports.drop(whole, Reason::Cause(cause)),
+        None => ports.merge(whole),
+    }
 }
 
 const WAYS: usize = 8;

@@ -6,9 +6,7 @@ use std::time::Duration;
 use tollgate_link::{Frame, Port};
 use tollgate_policy::{self as policy, FlowId, Traffic};
 use tollgate_tcp::{State, Timeouts};
-use tollgate_wire::{
-    Direction, Endpoint, FlowKey, Headers, IpVersion, Packet, PerDirection, Side, Timestamp,
-};
+use tollgate_wire::{Direction, Endpoint, FlowKey, Headers, Packet, PerDirection, Side, Timestamp};
 
 use crate::neighbours::{Neighbour, Neighbours};
 use crate::zombie::Zombie;
@@ -115,7 +113,7 @@ impl Identity {
     ) {
         self.last_seen = now;
         let traffic = &mut self.traffic[direction];
-        if traffic.packets % ROUTE_PACKETS == 0 {
+        if traffic.packets.is_multiple_of(ROUTE_PACKETS) {
             self.routes[direction] = Route::of(packet, port, neighbours);
         }
         traffic.packets += 1;
@@ -144,21 +142,12 @@ impl Route {
     }
 
     fn of<F: Frame>(packet: &Packet<F>, port: Port, neighbours: &mut Neighbours) -> Self {
-        let headers = packet.headers();
-        let ip = packet.frame().as_ref().get(usize::from(headers.ip)..).unwrap_or_default();
-        let first = ip.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
-        let (traffic_class, flow_label) = match headers.ip_version {
-            // Version and header length, then the type of service (RFC 791 section 3.1).
-            IpVersion::V4 => (first >> 16 & 0xff, 0),
-            // Version, traffic class, flow label (RFC 8200 section 3).
-            IpVersion::V6 => (first >> 20 & 0xff, first & 0x000f_ffff),
-        };
         Self {
             neighbour: neighbours.intern(&packet.link_header()),
             port,
-            ttl: headers.ttl,
-            traffic_class: u8::try_from(traffic_class).unwrap_or(0),
-            flow_label,
+            ttl: packet.headers().ttl,
+            traffic_class: packet.traffic_class(),
+            flow_label: packet.flow_label(),
         }
     }
 }

@@ -38,7 +38,8 @@ impl Neighbours {
     /// The number of a header, new or known.
     pub(crate) fn intern(&mut self, header: &LinkHeader) -> Neighbour {
         let places = self.index.len();
-        let mut place = usize::try_from(self.hasher.hash_one(header) % places as u64).unwrap_or(0);
+        let mut place =
+            usize::try_from(self.hasher.hash_one(header.as_bytes()) % places as u64).unwrap_or(0);
         loop {
             let Some(entry) = self.index.get_mut(place) else { return Neighbour::UNKNOWN };
             if *entry == u16::MAX {

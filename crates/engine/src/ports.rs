@@ -21,6 +21,7 @@ pub(crate) struct Ports<L: Link> {
     a: Outbox<L::Frame>,
     b: Outbox<L::Frame>,
     mtu: u32,
+    identification: u32,
 }
 
 /// A port's batch. Its capacity never grows: when it is full it is sent before the turn's end.
@@ -34,7 +35,15 @@ impl<L: Link> Ports<L> {
     pub(crate) fn new(link: L, neighbours: Neighbours, batch_max: usize, mtu: u32) -> Self {
         let outbox =
             || Outbox { frames: Vec::with_capacity(OUTBOX_BATCHES * batch_max.max(1)), bytes: 0 };
-        Self { link, counters: Counters::default(), neighbours, a: outbox(), b: outbox(), mtu }
+        Self {
+            link,
+            counters: Counters::default(),
+            neighbours,
+            a: outbox(),
+            b: outbox(),
+            mtu,
+            identification: 0,
+        }
     }
 
     /// Takes a batch in from a port, and counts it.
@@ -100,6 +109,18 @@ impl<L: Link> Ports<L> {
         let frame = self.link.frame()?;
         self.counters.forged += 1;
         Some(frame)
+    }
+
+    /// Gives a frame back in which nothing was written.
+    pub(crate) fn unforge(&mut self, frame: L::Frame) {
+        self.counters.forged -= 1;
+        self.link.release(frame);
+    }
+
+    /// The identification for a datagram that is to be cut up.
+    pub(crate) const fn next_identification(&mut self) -> u32 {
+        self.identification = self.identification.wrapping_add(1);
+        self.identification
     }
 
     /// Forges a RST as if it came from the other end: its addresses, VLANs, time to live and flow

@@ -140,14 +140,14 @@ impl Wheel {
     }
 
     fn head(&self, place: usize) -> u32 {
-        self.heads.get(place / SLOTS).map_or(NONE, |level| level[place % SLOTS])
+        self.heads.as_flattened().get(place).copied().unwrap_or(NONE)
     }
 
     fn set_head(&mut self, place: usize, number: u32) {
-        if let (Some(level), Some(occupied)) =
-            (self.heads.get_mut(place / SLOTS), self.occupied.get_mut(place / SLOTS))
+        if let (Some(head), Some(occupied)) =
+            (self.heads.as_flattened_mut().get_mut(place), self.occupied.get_mut(place / SLOTS))
         {
-            level[place % SLOTS] = number;
+            *head = number;
             let bit = 1 << (place % SLOTS);
             *occupied = if number == NONE { *occupied & !bit } else { *occupied | bit };
         }

@@ -8,7 +8,7 @@ use super::Worker;
 use crate::counters::Cause;
 
 impl<L: Link, P: Policy> Worker<L, P> {
-    /// 6. Looks at a bounded number of records whose timers have gone off, and gives the number.
+    /// Stage 6: looks at a bounded number of records whose timers have gone off, and gives the number.
     /// Those that have been used meanwhile are armed again; a backlog waits for the next turn.
     pub(super) fn expire(&mut self, now: Timestamp) -> u64 {
         self.fragments.expire(now, &mut self.ports);

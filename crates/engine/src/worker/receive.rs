@@ -133,8 +133,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
         match self.config.sharding {
             Sharding::Queue => self.config.worker,
             Sharding::Hash => {
-                let spread = hash >> 16 & 0xffff_ffff;
-                usize::try_from(spread * self.config.workers as u64 >> 32).unwrap_or(0)
+                let spread = (hash >> 16) & 0xffff_ffff;
+                usize::try_from((spread * self.config.workers as u64) >> 32).unwrap_or(0)
             }
         }
     }

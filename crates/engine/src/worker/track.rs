@@ -86,6 +86,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// Takes a flow in. Gives it back if there is no room.
+    #[expect(clippy::result_large_err, reason = "it moves once, into the table or back")]
     pub(super) fn open_flow(
         &mut self,
         hash: u64,

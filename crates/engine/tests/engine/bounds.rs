@@ -1,0 +1,191 @@
+//! Tables that are full, floods, and time.
+
+use std::time::Duration;
+
+use crate::common::{ACK, FIN, Frame, Gate, SYN, handshake, small};
+use tollgate_engine::{Cause, Config, Limits, Reason};
+use tollgate_policy::{Phase, Verdict};
+use tollgate_tcp::State;
+
+fn client(number: u32) -> String {
+    let [_, a, b, c] = number.to_be_bytes();
+    format!("10.{a}.{b}.{c}:4000")
+}
+
+#[test]
+fn a_flood_of_half_open_connections_stays_bounded_and_established_ones_go_on() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.policy().writes = false;
+    for number in 0..30_000 {
+        let syn = Frame::client(0, 0, SYN, b"").between(&client(number), crate::common::SERVER);
+        assert_eq!(gate.put(&syn), [syn.crossed()]);
+        if number % 1000 == 0 {
+            let data = Frame::client(1 + number / 1000, 1, ACK, b"x");
+            assert_eq!(gate.put(&data), [data.crossed()]);
+        }
+    }
+    assert_eq!(gate.worker.gauges().half_open, 1000);
+    assert_eq!(gate.worker.gauges().flows[State::Established as usize], 1);
+    let counters = gate.finish();
+    assert_eq!(counters.connections(Phase::Evicted), 29_000 - expired(&counters));
+    assert_eq!(counters.connections(Phase::New), 30_001);
+}
+
+fn expired(counters: &tollgate_engine::Counters) -> u64 {
+    counters.connections(Phase::Expired)
+}
+
+#[test]
+fn a_flood_of_refused_syns_stays_bounded_too() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.policy().writes = false;
+    for number in 0..5000 {
+        gate.policy().on_new = Verdict::Drop;
+        let syn = Frame::client(0, 0, SYN, b"").between(&client(number), crate::common::SERVER);
+        assert_eq!(gate.put(&syn), []);
+    }
+    let gauges = gate.worker.gauges();
+    assert_eq!((gauges.half_open, gauges.zombies), (1000, 0));
+    let data = Frame::client(1, 1, ACK, b"x");
+    assert_eq!(gate.put(&data), [data.crossed()]);
+    gate.finish();
+}
+
+#[test]
+fn a_full_flow_table_refuses_the_new_and_keeps_the_old() {
+    let mut gate = Gate::with(Config { flows_max: 10, ..small() });
+    gate.policy().writes = false;
+    for number in 0..12 {
+        for (step, frame) in handshake().into_iter().enumerate() {
+            let frame = frame.between(&client(number), crate::common::SERVER);
+            let crosses = number < 10 || step < 2;
+            assert_eq!(gate.put(&frame).len(), usize::from(crosses), "{number} {step}");
+        }
+    }
+    for number in 0..12 {
+        let data = Frame::client(1, 1, ACK, b"x").between(&client(number), crate::common::SERVER);
+        assert_eq!(gate.put(&data).len(), usize::from(number < 10));
+    }
+    assert_eq!(gate.counters().dropped_for(Reason::Cause(Cause::FlowTableFull)), 4);
+    gate.finish();
+}
+
+#[test]
+fn every_state_has_its_timeout_and_an_end() {
+    let timeouts = small().timeouts;
+    let script = |frames: Vec<Frame>, state: State, phase: Phase| {
+        let mut gate = Gate::new();
+        for frame in &frames {
+            gate.put(frame);
+        }
+        let ended = gate.policy().ended;
+        let span = timeouts.of(state);
+        let open = |gate: &Gate| {
+            let gauges = gate.worker.gauges();
+            gauges.half_open + gauges.flows.iter().sum::<u64>()
+        };
+        gate.wait(span - Duration::from_millis(500));
+        assert_eq!(open(&gate), 1, "{state:?} too early");
+        gate.wait(Duration::from_millis(700));
+        assert_eq!(open(&gate), 0, "{state:?} too late");
+        assert_eq!(gate.policy().ended, 1);
+        let counters = gate.finish();
+        if ended == 0 {
+            assert_eq!(counters.connections(phase), 1, "{state:?}");
+        }
+    };
+    let [syn, syn_ack, ack] = handshake();
+    let fin = Frame::client(1, 1, FIN | ACK, b"");
+    let fin_back = Frame::server(1, 1, FIN | ACK, b"");
+    let acked = [Frame::client(2, 2, ACK, b""), Frame::server(2, 2, ACK, b"")];
+    let mut frames = vec![syn];
+    script(frames.clone(), State::SynSent, Phase::Expired);
+    frames.push(syn_ack);
+    script(frames.clone(), State::SynReceived, Phase::Expired);
+    frames.push(ack);
+    script(frames.clone(), State::Established, Phase::Expired);
+    frames.push(fin);
+    script(frames.clone(), State::HalfClosed, Phase::Expired);
+    frames.push(fin_back);
+    script(frames.clone(), State::Closing, Phase::Closed);
+    frames.extend(acked);
+    script(frames, State::TimeWait, Phase::Closed);
+}
+
+#[test]
+fn traffic_keeps_a_connection_alive_without_a_timer_being_touched() {
+    let mut gate = Gate::new();
+    gate.establish();
+    for minute in 0..180 {
+        gate.wait(Duration::from_secs(60));
+        let data = Frame::client(1 + minute, 1, ACK, b"x");
+        assert_eq!(gate.put(&data), [data.crossed()], "minute {minute}");
+    }
+    gate.wait(Duration::from_secs(3601));
+    assert_eq!(gate.worker.gauges().flows, [0; 7]);
+    gate.finish();
+}
+
+#[test]
+fn expiry_drops_what_was_held() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.put(&Frame::client(100, 1, ACK, b"beyond a gap that is never filled"));
+    gate.wait(Duration::from_secs(3601));
+    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::Expired)), 1);
+}
+
+#[test]
+fn a_clock_that_jumps_forwards_and_backwards_loses_nothing() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.now = tollgate_wire::Timestamp::from_secs(3);
+    let data = Frame::client(1, 1, ACK, b"x");
+    assert_eq!(gate.put(&data), [data.crossed()]);
+    gate.wait(Duration::from_secs(1800));
+    assert_eq!(gate.worker.gauges().flows[State::Established as usize], 1);
+    gate.wait(Duration::from_secs(60 * 365 * 24 * 3600));
+    gate.turn();
+    assert_eq!(gate.worker.gauges().flows, [0; 7]);
+    gate.finish();
+}
+
+#[test]
+fn what_a_flow_may_hold_is_bounded_and_so_is_what_all_hold() {
+    let held = Limits { frames: 8, ..Limits::default() };
+    let mut gate = Gate::with(Config { held, held_frames_max: 12, ..small() });
+    for number in 0..2 {
+        for frame in handshake() {
+            gate.put(&frame.between(&client(number), crate::common::SERVER));
+        }
+        for segment in 1..=20 {
+            let data = Frame::client(1 + 10 * segment, 1, ACK, b"0123456789");
+            gate.put(&data.between(&client(number), crate::common::SERVER));
+        }
+    }
+    assert_eq!(gate.worker.gauges().held_frames, 12);
+    // The hole is filled all the same, and what was held goes.
+    let fill = Frame::client(1, 1, ACK, b"0123456789").between(&client(0), crate::common::SERVER);
+    assert_eq!(gate.put(&fill).len(), 9);
+    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::HeldFull)), 28);
+}
+
+#[test]
+fn many_timers_at_once_are_spread_over_turns() {
+    let mut gate = Gate::new();
+    gate.policy().writes = false;
+    for number in 0..1000 {
+        let syn = Frame::client(0, 0, SYN, b"").between(&client(number), crate::common::SERVER);
+        gate.put(&syn);
+    }
+    gate.wait(Duration::from_secs(20));
+    let left = gate.worker.gauges().half_open;
+    assert!(left > 0 && left < 1000, "{left}");
+    for _ in 0..20 {
+        gate.turn();
+    }
+    assert_eq!(gate.worker.gauges().half_open, 0);
+    gate.finish();
+}

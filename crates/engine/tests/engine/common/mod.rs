@@ -1,0 +1,126 @@
+//! A worker on a memory link, with a policy that writes down what it hears, and frames to feed it.
+
+pub(crate) mod frames;
+pub(crate) mod script;
+
+use std::time::Duration;
+
+use tollgate_engine::{Config, Counters, Mesh, Worker};
+use tollgate_link::Port;
+use tollgate_link::memory::MemoryLink;
+use tollgate_wire::Timestamp;
+
+pub(crate) use frames::{ACK, CLIENT, FIN, Frame, PSH, RST, SERVER, SYN, Seen};
+pub(crate) use script::Script;
+
+/// First sequence numbers of client and server.
+pub(crate) const CLIENT_ISN: u32 = 1000;
+pub(crate) const SERVER_ISN: u32 = 5000;
+
+/// One worker and its clock.
+pub(crate) struct Gate {
+    pub(crate) worker: Worker<MemoryLink, Script>,
+    pub(crate) now: Timestamp,
+}
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self::with(small())
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        let worker = Worker::new(config, MemoryLink::new(), Script::default(), Mesh::alone());
+        Self { worker, now: Timestamp::from_secs(1_000_000) }
+    }
+
+    /// Puts a frame in at the port where its sender is, lets a turn pass, and gives what came out,
+    /// both ports together, A's first.
+    pub(crate) fn put(&mut self, frame: &Frame) -> Vec<Seen> {
+        self.put_all(std::slice::from_ref(frame))
+    }
+
+    /// The same for frames that arrive in one batch.
+    pub(crate) fn put_all(&mut self, frames: &[Frame]) -> Vec<Seen> {
+        for frame in frames {
+            self.worker.link_mut().inject(frame.port(), &frame.bytes());
+        }
+        self.turn()
+    }
+
+    /// A frame as bytes, in at a port.
+    pub(crate) fn put_bytes(&mut self, port: Port, bytes: &[u8]) -> Vec<Seen> {
+        self.worker.link_mut().inject(port, bytes);
+        self.turn()
+    }
+
+    pub(crate) fn turn(&mut self) -> Vec<Seen> {
+        self.now = self.now + Duration::from_millis(1);
+        self.worker.poll(self.now);
+        Port::BOTH.into_iter().flat_map(|port| self.sent(port)).collect()
+    }
+
+    pub(crate) fn wait(&mut self, span: Duration) -> Vec<Seen> {
+        self.now = self.now + span;
+        self.turn()
+    }
+
+    pub(crate) fn sent(&mut self, port: Port) -> Vec<Seen> {
+        let sent = self.worker.link_mut().sent(port);
+        sent.into_iter().map(|bytes| Seen::read(port, &bytes)).collect()
+    }
+
+    /// A handshake; all of it must pass as it is.
+    pub(crate) fn establish(&mut self) {
+        for frame in handshake() {
+            let out = self.put(&frame);
+            assert_eq!(out, [frame.crossed()]);
+        }
+    }
+
+    pub(crate) fn events(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.worker.policy_mut().events)
+    }
+
+    pub(crate) fn policy(&mut self) -> &mut Script {
+        self.worker.policy_mut()
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        self.worker.counters()
+    }
+
+    /// Ends the run: nothing may be lost, kept, or left open.
+    pub(crate) fn finish(mut self) -> Counters {
+        self.worker.finish(self.now);
+        for port in Port::BOTH {
+            self.worker.link_mut().sent(port);
+        }
+        let counters = self.worker.counters().clone();
+        assert_eq!(counters.balance(), 0, "{counters:?}");
+        assert_eq!(counters.unbalanced_turns, 0);
+        assert_eq!(counters.held, 0, "{counters:?}");
+        assert_eq!(self.worker.link().outstanding(), 0, "frames leaked");
+        let script = self.worker.policy();
+        assert_eq!(script.opened, script.ended, "each connection ends once");
+        counters
+    }
+}
+
+/// Bounds that a test can reach.
+pub(crate) fn small() -> Config {
+    Config {
+        flows_max: 1000,
+        half_open_max: 1000,
+        hash_keys: [11, 22, 33, 44],
+        ..Config::default()
+    }
+}
+
+/// SYN, SYN-ACK, ACK.
+pub(crate) fn handshake() -> [Frame; 3] {
+    [
+        Frame::client(0, 0, SYN, b""),
+        Frame::server(0, 1, SYN | ACK, b""),
+        Frame::client(1, 1, ACK, b""),
+    ]
+}

@@ -1,0 +1,339 @@
+//! What a connection's packets do to each other: packet scripts, one fact each.
+
+use std::time::Duration;
+
+use crate::common::{ACK, FIN, Frame, Gate, PSH, RST, SYN, handshake, small};
+use tollgate_engine::{Cause, Config, Counters, Midstream, PortCounters, Reason};
+use tollgate_link::Port;
+use tollgate_policy::{Interest, Phase, Report};
+use tollgate_tcp::Invalid;
+use tollgate_wire::Direction;
+
+#[test]
+fn a_connection_from_syn_to_last_ack_passes_unchanged_and_is_told_in_order() {
+    let mut gate = Gate::new();
+    gate.establish();
+    for frame in [
+        Frame::client(1, 1, PSH | ACK, b"hello"),
+        Frame::server(1, 6, PSH | ACK, b"world!"),
+        Frame::client(6, 7, FIN | ACK, b""),
+        Frame::server(7, 7, FIN | ACK, b""),
+        Frame::client(7, 8, ACK, b""),
+    ] {
+        assert_eq!(gate.put(&frame), [frame.crossed()], "{frame:?}");
+    }
+    assert_eq!(
+        gate.events(),
+        [
+            "new 198.18.0.1:4000 > 198.18.0.2:80",
+            "packet up syn_sent",
+            "packet down syn_sent",
+            "packet up syn_received",
+            "packet up established",
+            "data up hello",
+            "packet down established",
+            "data down world!",
+            "packet up established",
+            "data up  end",
+            "packet down half_closed",
+            "data down  end",
+            "packet up closing",
+            "end time_wait",
+        ]
+    );
+    let frames = |frames, bytes| PortCounters {
+        received_frames: frames,
+        received_bytes: bytes,
+        transmitted_frames: 8 - frames,
+        transmitted_bytes: 480 - bytes,
+    };
+    let mut phases = [0; 10];
+    phases[Phase::New as usize] = 1;
+    phases[Phase::Established as usize] = 1;
+    phases[Phase::Closed as usize] = 1;
+    assert_eq!(
+        gate.finish(),
+        Counters { ports: [frames(5, 300), frames(3, 180)], phases, ..Counters::default() }
+    );
+}
+
+#[test]
+fn a_retransmission_is_forwarded_and_not_shown_again() {
+    let mut gate = Gate::new();
+    gate.establish();
+    let data = Frame::client(1, 1, PSH | ACK, b"hello");
+    for _ in 0..3 {
+        assert_eq!(gate.put(&data), [data.crossed()]);
+    }
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"hello");
+    assert_eq!(gate.finish().retransmitted, 2);
+}
+
+#[test]
+fn a_gap_holds_frames_back_and_then_lets_them_go_in_order_and_in_one_event() {
+    let mut gate = Gate::new();
+    gate.establish();
+    let [first, second, third] = [(1, b"one"), (4, b"two"), (7, b"six")]
+        .map(|(seq, bytes)| Frame::client(seq, 1, ACK, bytes));
+    gate.events();
+    assert_eq!(gate.put(&third), []);
+    assert_eq!(gate.put(&second), []);
+    assert_eq!((gate.worker.gauges().held_frames, gate.worker.gauges().held_bytes), (2, 6));
+    assert_eq!(gate.put(&first), [first.crossed(), second.crossed(), third.crossed()]);
+    assert_eq!(gate.events().last().unwrap(), "data up onetwosix");
+    assert_eq!(gate.finish().out_of_order, 2);
+}
+
+#[test]
+fn frames_of_one_batch_that_are_out_of_order_leave_in_order() {
+    let mut gate = Gate::new();
+    gate.establish();
+    let frames = [(4, b"two"), (1, b"one")].map(|(seq, bytes)| Frame::client(seq, 1, ACK, bytes));
+    assert_eq!(gate.put_all(&frames), [frames[1].crossed(), frames[0].crossed()]);
+    gate.finish();
+}
+
+#[test]
+fn of_two_overlapping_segments_the_first_wins_on_the_wire_and_for_the_rules() {
+    let mut gate = Gate::new();
+    gate.establish();
+    assert_eq!(gate.put(&Frame::client(5, 1, ACK, b"AAAA")), []);
+    assert_eq!(gate.put(&Frame::client(3, 1, ACK, b"BBBB")), []);
+    let out = gate.put(&Frame::client(1, 1, ACK, b"cc"));
+    let mut wire = [b'?'; 8];
+    for seen in &out {
+        let start = usize::try_from(seen.seq - crate::common::CLIENT_ISN - 1).unwrap();
+        for (at, byte) in seen.payload.iter().enumerate() {
+            assert!([b'?', *byte].contains(&wire[start + at]), "two copies differ: {out:?}");
+            wire[start + at] = *byte;
+        }
+    }
+    assert_eq!(&wire, b"ccBBAAAA");
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"ccBBAAAA");
+    gate.finish();
+}
+
+#[test]
+fn a_longer_retransmission_brings_only_its_new_bytes() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.put(&Frame::client(1, 1, ACK, b"AAAA"));
+    let out = gate.put(&Frame::client(1, 1, ACK, b"BBBBBB"));
+    assert_eq!((out.len(), out[0].seq, &out[0].payload[..]), (1, 1005, &b"BB"[..]));
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"AAAABB");
+    gate.finish();
+}
+
+#[test]
+fn half_closed_data_is_shown_and_forwarded() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.put(&Frame::client(1, 1, FIN | ACK, b"bye"));
+    gate.put(&Frame::server(1, 5, ACK, b""));
+    for round in 0..3 {
+        let data = Frame::server(1 + 4 * round, 5, ACK, b"late");
+        assert_eq!(gate.put(&data), [data.crossed()]);
+    }
+    assert_eq!(gate.policy().stream(Direction::ToClient), b"latelatelate");
+    gate.finish();
+}
+
+#[test]
+fn a_fin_before_its_data_waits_for_it() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.events();
+    let fin = Frame::client(4, 1, FIN | ACK, b"");
+    let data = Frame::client(1, 1, ACK, b"abc");
+    assert_eq!(gate.put(&fin), []);
+    assert_eq!(gate.put(&data), [data.crossed(), fin.crossed()]);
+    assert_eq!(
+        gate.events(),
+        ["packet up established", "packet up established", "data up abc end"]
+    );
+    gate.finish();
+}
+
+#[test]
+fn an_exact_rst_ends_it_and_a_blind_one_does_not() {
+    let mut gate = Gate::new();
+    gate.establish();
+    assert_eq!(gate.put(&Frame::client(500, 1, RST | ACK, b"")), []);
+    let data = Frame::client(1, 1, ACK, b"x");
+    assert_eq!(gate.put(&data), [data.crossed()]);
+    let rst = Frame::client(2, 1, RST | ACK, b"");
+    assert_eq!(gate.put(&rst), [rst.crossed()]);
+    assert_eq!(gate.events().last().unwrap(), "end reset");
+    assert_eq!(gate.put(&Frame::server(1, 2, ACK, b"late")), []);
+    let counters = gate.finish();
+    assert_eq!(counters.dropped_for(Reason::Invalid(Invalid::RstOffEdge)), 1);
+    assert_eq!(counters.dropped_for(Reason::Invalid(Invalid::AfterReset)), 1);
+    assert_eq!(counters.connections(Phase::ResetByPeer), 1);
+}
+
+#[test]
+fn a_rst_drops_what_was_held() {
+    let mut gate = Gate::new();
+    gate.establish();
+    assert_eq!(gate.put(&Frame::client(9, 1, ACK, b"held")), []);
+    gate.put(&Frame::server(1, 1, RST | ACK, b""));
+    assert_eq!(gate.worker.gauges().held_frames, 0);
+    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::Closed)), 1);
+}
+
+#[test]
+fn a_refused_connection_ends_and_its_port_may_be_used_again_at_once() {
+    let mut gate = Gate::new();
+    for _ in 0..2 {
+        let [syn, ..] = handshake();
+        assert_eq!(gate.put(&syn), [syn.crossed()]);
+        let refusal = Frame::server(0, 1, RST | ACK, b"");
+        assert_eq!(gate.put(&refusal), [refusal.crossed()]);
+        assert_eq!(gate.events().last().unwrap(), "end syn_sent");
+    }
+    assert_eq!(gate.finish().connections(Phase::ResetByPeer), 2);
+}
+
+#[test]
+fn a_port_is_used_again_after_both_fins() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.put(&Frame::client(1, 1, FIN | ACK, b""));
+    gate.put(&Frame::server(1, 2, FIN | ACK, b""));
+    gate.put(&Frame::client(2, 2, ACK, b""));
+    let syn = Frame::client(100_000, 0, SYN, b"");
+    assert_eq!(gate.put(&syn), [syn.crossed()]);
+    assert_eq!(gate.policy().opened, 2);
+    assert_eq!(gate.worker.gauges().half_open, 1);
+    gate.finish();
+}
+
+#[test]
+fn handshake_packets_may_be_lost_behind_us_and_come_again() {
+    let mut gate = Gate::new();
+    for frame in handshake() {
+        for _ in 0..2 {
+            assert_eq!(gate.put(&frame), [frame.crossed()]);
+        }
+    }
+    let [_, syn_ack, _] = handshake();
+    assert_eq!(gate.put(&syn_ack), [syn_ack.crossed()]);
+    gate.finish();
+}
+
+#[test]
+fn data_completes_the_handshake_when_the_ack_was_lost_before_us() {
+    let mut gate = Gate::new();
+    let [syn, syn_ack, _] = handshake();
+    gate.put(&syn);
+    gate.put(&syn_ack);
+    let data = Frame::client(1, 1, PSH | ACK, b"GET");
+    assert_eq!(gate.put(&data), [data.crossed()]);
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"GET");
+    assert_eq!(gate.finish().connections(Phase::Established), 1);
+}
+
+#[test]
+fn payload_of_a_syn_does_not_leave() {
+    let mut gate = Gate::new();
+    let syn = Frame::client(0, 0, SYN, b"early");
+    let bare = Frame::client(0, 0, SYN, b"");
+    assert_eq!(gate.put(&syn), [bare.crossed()]);
+    gate.finish();
+}
+
+#[test]
+fn an_ack_of_what_was_never_forwarded_is_dropped() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.put(&Frame::client(5, 1, ACK, b"held"));
+    assert_eq!(gate.put(&Frame::server(1, 9, ACK, b"")), []);
+    assert_eq!(gate.finish().dropped_for(Reason::Invalid(Invalid::AckBeyond)), 1);
+}
+
+#[test]
+fn a_packet_of_no_connection_is_dropped_with_hakas_alert() {
+    let mut gate = Gate::new();
+    assert_eq!(gate.put(&Frame::client(1, 1, ACK, b"lost")), []);
+    let reports: Vec<_> = gate.worker.reports().drain().collect();
+    let [Report::Alert(alert)] = &reports[..] else { panic!("{reports:?}") };
+    assert_eq!(alert.description.as_deref(), Some("no connection found for tcp packet"));
+    assert_eq!(alert.sources, ["address: 198.18.0.1", "service: tcp/4000"]);
+    assert_eq!(alert.targets, ["address: 198.18.0.2", "service: tcp/80"]);
+    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::NoConnection)), 1);
+}
+
+#[test]
+fn alerts_have_a_rate_and_what_is_over_it_is_counted() {
+    let mut gate = Gate::with(Config { alerts_per_second_max: 3, ..small() });
+    for _ in 0..10 {
+        gate.put(&Frame::client(1, 1, ACK, b""));
+    }
+    assert_eq!(gate.worker.reports().drain().count(), 3);
+    gate.wait(Duration::from_secs(1));
+    gate.put(&Frame::client(1, 1, ACK, b""));
+    assert_eq!(gate.worker.reports().drain().count(), 1);
+    assert_eq!(gate.finish().alerts_suppressed, 7);
+}
+
+#[test]
+fn a_packet_of_no_connection_crosses_where_that_is_configured() {
+    let mut gate = Gate::with(Config { midstream: Midstream::Pass, ..small() });
+    let data = Frame::client(1, 1, ACK, b"lost");
+    assert_eq!(gate.put(&data), [data.crossed()]);
+    assert_eq!(gate.events(), Vec::<String>::new());
+    assert_eq!(gate.finish().untracked, 1);
+}
+
+#[test]
+fn a_connection_is_picked_up_in_its_middle_where_that_is_configured() {
+    let mut gate = Gate::with(Config { midstream: Midstream::Pickup, ..small() });
+    // The server speaks first, and is known by its port.
+    for frame in [
+        Frame::server(900, 700, ACK, b"middle"),
+        Frame::client(700, 906, ACK, b"yes"),
+        Frame::server(906, 703, ACK, b"more"),
+    ] {
+        assert_eq!(gate.put(&frame), [frame.crossed()]);
+    }
+    assert_eq!(gate.policy().stream(Direction::ToClient), b"middlemore");
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"yes");
+    gate.finish();
+}
+
+#[test]
+fn nobody_who_does_not_listen_is_told() {
+    let mut gate = Gate::new();
+    let mut policy =
+        crate::common::Script { interest: Interest::END_CONNECTION, ..Default::default() };
+    policy = gate.worker.replace_policy(policy);
+    assert_eq!(policy.events, Vec::<String>::new());
+    for frame in handshake() {
+        gate.put(&frame);
+    }
+    let data = Frame::client(1, 1, ACK, b"unseen");
+    assert_eq!(gate.put(&data), [data.crossed()]);
+    assert_eq!(gate.events(), Vec::<String>::new());
+}
+
+#[test]
+fn connections_are_reported_only_where_that_is_wanted() {
+    for report_connections in [false, true] {
+        let mut gate = Gate::with(Config { report_connections, ..small() });
+        gate.establish();
+        let now = gate.now;
+        gate.worker.finish(now);
+        let phases: Vec<_> = gate
+            .worker
+            .reports()
+            .drain()
+            .map(|report| match report {
+                Report::Connection(connection) => connection.phase,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let expected = [Phase::New, Phase::Established, Phase::Stopped];
+        assert_eq!(phases, if report_connections { &expected[..] } else { &[] });
+        gate.sent(Port::A);
+    }
+}

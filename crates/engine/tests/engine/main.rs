@@ -1,0 +1,17 @@
+//! The whole worker, from frames in to frames out. One binary, for it links once.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::print_stdout,
+    reason = "tests, on data of their own"
+)]
+
+mod bounds;
+mod common;
+mod connections;
+mod frames;
+mod simulation;
+mod verdicts;
+mod workers;
