@@ -8,6 +8,9 @@
 
 mod frame;
 
+#[cfg(feature = "xsk")]
+pub mod xsk;
+
 pub use frame::Frame;
 
 /// One of the two ports of a link.

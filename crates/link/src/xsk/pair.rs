@@ -1,0 +1,398 @@
+//! Opening and closing a pair of ports.
+
+use std::{
+    fs, io,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Fail, Mode, OpenError, PairConfig, QUEUES_MAX, VerdictCounts, XskLink,
+    both::Both,
+    claim::Claim,
+    exchange::Home,
+    heartbeat::Heartbeats,
+    interface::Interface,
+    queue::Queue,
+    steer::{Attachment, Sockets, SteerConfig, SteerProgram, Storage, VerdictMap, ensure_mounted},
+    umem::{self, Layout, Memory},
+};
+use crate::Port;
+
+/// One queue of a pair, as it was obtained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueInfo {
+    /// Its port.
+    pub port: Port,
+    /// The interface that is this port.
+    pub interface: String,
+    /// Its number at the interface.
+    pub queue: u32,
+    /// The worker that it was dealt to.
+    pub worker: usize,
+    /// Whether frames travel without being copied between card and UMEM.
+    pub zero_copy: bool,
+}
+
+/// Two interfaces that are one wire: the steering programs attached to them, and what its
+/// [links](XskLink) share.
+///
+/// Close or drop it before the links where you can: then frames stop first and sockets close after.
+/// The other way round is safe as well.
+#[derive(Debug)]
+pub struct Pair {
+    /// First: detached before anything else goes.
+    attachments: Both<Attachment>,
+    verdicts: Both<VerdictMap>,
+    queues: Vec<QueueInfo>,
+    shares: Arc<Shares>,
+}
+
+/// What a pair and its links stand on, until the last of them goes.
+#[derive(Debug)]
+pub(super) struct Shares {
+    pub(super) sockets: Both<Sockets>,
+    pub(super) heartbeats: Both<Heartbeats>,
+    memory: Memory,
+    _claims: Both<Claim>,
+}
+
+impl Pair {
+    /// Opens both interfaces, and gives one link for each worker. Blocks for milliseconds, or for
+    /// seconds with cards that reset their link when a program is attached.
+    ///
+    /// In order: (1) check, (2) claim the interfaces, (3) load the programs, (4) open the sockets,
+    /// (5) fill the fill rings, (6) attach the programs, (7) let them know the sockets.
+    pub fn open(config: &PairConfig) -> Result<(Self, Vec<XskLink>), OpenError> {
+        // (1)
+        check_config(config)?;
+        let interfaces = Both { a: Interface::find(&config.a)?, b: Interface::find(&config.b)? };
+        let chunk = check_interfaces(&interfaces.a, &interfaces.b)?;
+        check_capabilities(&config.a)?;
+
+        // (2)
+        let claims = Both::try_of(|port| Claim::take(&interfaces[port]))?;
+        let keys = Both::of(|port| claims[port].key().to_owned());
+        ensure_mounted(&config.a)?;
+
+        // (3) libbpf would print what our errors say.
+        libbpf_rs::set_print(None);
+        let mut storage = Both::<Storage>::default();
+        let programs = Both {
+            a: load(&mut storage.a, config, &interfaces.a, &interfaces.b)?,
+            b: load(&mut storage.b, config, &interfaces.b, &interfaces.a)?,
+        };
+        for port in Port::BOTH {
+            programs[port].check_free(&interfaces[port], &keys[port])?;
+        }
+
+        // (4)
+        let (memory, queues) =
+            open_queues(config.mode, layout(config, chunk, &interfaces), &interfaces)?;
+        let infos = infos(&interfaces, &queues, config.workers)?;
+        let shares = Arc::new(Shares {
+            sockets: Both::try_of(|port| sockets(&programs[port], &interfaces[port]))?,
+            heartbeats: Both::try_of(|port| heartbeats(&programs[port], &interfaces[port]))?,
+            memory,
+            _claims: claims,
+        });
+
+        // (5)
+        let mut links = deal(queues, config, &shares);
+        for link in &mut links {
+            link.prime();
+        }
+
+        // (6)
+        let pair = Self {
+            verdicts: Both::try_of(|port| verdicts(&programs[port], &interfaces[port]))?,
+            attachments: Both::try_of(|port| {
+                programs[port].attach(&interfaces[port], &keys[port])
+            })?,
+            queues: infos,
+            shares,
+        };
+
+        // (7)
+        for link in &links {
+            link.announce().map_err(|source| OpenError::Steer {
+                interface: format!("{}:{}", config.a, config.b),
+                what: "a socket cannot be put into the steering program",
+                source,
+            })?;
+        }
+        Ok((pair, links))
+    }
+
+    /// Every queue of both ports, with the mode that was obtained.
+    #[must_use]
+    pub fn queues(&self) -> &[QueueInfo] {
+        &self.queues
+    }
+
+    /// Whether the frames lie in huge pages.
+    #[must_use]
+    pub fn huge_pages(&self) -> bool {
+        self.shares.memory.huge_pages
+    }
+
+    /// Frames of all workers.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.shares.memory.shared().empty.len()
+    }
+
+    /// Bytes that all frames take.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.shares.memory.shared().layout.bytes()
+    }
+
+    /// What the steering program of `port` has done.
+    pub fn steer_counts(&self, port: Port) -> io::Result<VerdictCounts> {
+        self.verdicts[port].read().map_err(io::Error::other)
+    }
+
+    /// Detaches and unpins the programs. Links still send what they have, and receive no more.
+    pub fn close(mut self) -> io::Result<()> {
+        let a = self.attachments.a.detach();
+        let b = self.attachments.b.detach();
+        a.and(b)
+    }
+}
+
+fn check_config(config: &PairConfig) -> Result<(), OpenError> {
+    let wrong = |what| Err(OpenError::Config { a: config.a.clone(), b: config.b.clone(), what });
+    if config.a == config.b {
+        return Err(OpenError::SameInterface { interface: config.a.clone() });
+    }
+    if !(1..=PairConfig::WORKERS_MAX).contains(&config.workers) {
+        return wrong("the number of workers must be from 1 to 64");
+    }
+    if !config.ring.is_power_of_two() || !(64..=32768).contains(&config.ring) {
+        return wrong("the size of a ring must be a power of two from 64 to 32768");
+    }
+    if config.frames > 1 << 20 {
+        return wrong("a worker can hold at most 1048576 frames");
+    }
+    if config.fail == Fail::Wire && (1..10).contains(&config.stale.as_millis()) {
+        return wrong("the time after which a worker is stale must be 0 or at least 10 ms");
+    }
+    Ok(())
+}
+
+/// Gives the size of a chunk for their MTU.
+fn check_interfaces(a: &Interface, b: &Interface) -> Result<u32, OpenError> {
+    // Alternative names can make one interface look like two.
+    if a.index == b.index {
+        return Err(OpenError::SameInterface { interface: a.name.clone() });
+    }
+    for Interface { name, up, queues, .. } in [a, b] {
+        if !up {
+            return Err(OpenError::Down { interface: name.clone() });
+        }
+        if *queues > QUEUES_MAX {
+            return Err(OpenError::TooManyQueues {
+                interface: name.clone(),
+                queues: *queues,
+                queues_max: QUEUES_MAX,
+            });
+        }
+    }
+    if a.mtu != b.mtu {
+        return Err(OpenError::UnequalMtu {
+            a: a.name.clone(),
+            mtu_a: a.mtu,
+            b: b.name.clone(),
+            mtu_b: b.mtu,
+        });
+    }
+    umem::chunk_for(a.mtu).ok_or_else(|| OpenError::MtuTooLarge {
+        interface: a.name.clone(),
+        mtu: a.mtu,
+        mtu_max: umem::MTU_MAX,
+    })
+}
+
+/// Asked up front, so that the error names what is missing, and not the call that failed.
+fn check_capabilities(interface: &str) -> Result<(), OpenError> {
+    const SYS_ADMIN: u64 = 1 << 21;
+    const NEEDED: [(&str, u64); 3] =
+        [("CAP_NET_ADMIN", 1 << 12), ("CAP_NET_RAW", 1 << 13), ("CAP_BPF", 1 << 39 | SYS_ADMIN)];
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    // Where it cannot be read, the calls themselves will tell.
+    let effective = effective.unwrap_or(u64::MAX);
+    let missing: Vec<_> =
+        NEEDED.iter().filter(|(_, any)| effective & any == 0).map(|(name, _)| *name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(OpenError::Permission { interface: interface.to_owned(), missing: missing.join(", ") })
+}
+
+/// Each worker's frames are the sum of where they can be at once.
+fn layout(config: &PairConfig, chunk: u32, interfaces: &Both<Interface>) -> Layout {
+    let workers = u32::try_from(config.workers).unwrap_or(1);
+    let queues: u32 = interfaces.iter().map(|port| port.queues.div_ceil(workers)).sum();
+    let frames_each = queues * config.ring // to be received into
+        + 2 * config.ring // being sent, on each port
+        + config.frames; // held by the worker
+    Layout { chunk, frames_each, workers, ring: config.ring }.rounded()
+}
+
+fn load<'storage>(
+    storage: &'storage mut Storage,
+    config: &PairConfig,
+    interface: &Interface,
+    peer: &Interface,
+) -> Result<SteerProgram<'storage>, OpenError> {
+    let fault =
+        |what| move |source| OpenError::Steer { interface: interface.name.clone(), what, source };
+    let steer = SteerConfig { other: config.other, fail: config.fail, stale: config.stale };
+    let program = SteerProgram::load(storage, &steer)
+        .map_err(fault("the steering program cannot be loaded"))?;
+    program.set_peer(peer.index).map_err(fault("its peer cannot be set"))?;
+    Ok(program)
+}
+
+/// The memory and the queues in it.
+type Opened = (Memory, Both<Vec<Queue>>);
+
+/// How long a busy queue is tried again. The kernel frees the queue of a closed socket from a work
+/// queue, when the last frame that it sent has been read. A guess, generous on an idle machine.
+const BUSY: Duration = Duration::from_millis(500);
+const BUSY_STEP: Duration = Duration::from_millis(10);
+
+/// Opens all queues, again while one is busy: that the interfaces are ours to claim means that it was
+/// a process like us, which is gone, or is somebody else's for long.
+fn open_queues(
+    mode: Mode,
+    layout: Layout,
+    interfaces: &Both<Interface>,
+) -> Result<Opened, OpenError> {
+    let start = Instant::now();
+    loop {
+        match open_queues_in(mode, layout, interfaces) {
+            Err(OpenError::QueueBusy { .. }) if start.elapsed() < BUSY => thread::sleep(BUSY_STEP),
+            opened => return opened,
+        }
+    }
+}
+
+/// All queues of a UMEM have the mode of the first. So to fall back, everything is opened anew.
+fn open_queues_in(
+    mode: Mode,
+    layout: Layout,
+    interfaces: &Both<Interface>,
+) -> Result<Opened, OpenError> {
+    match mode {
+        Mode::Copy => open_queues_as(false, layout, interfaces),
+        Mode::ZeroCopy => open_queues_as(true, layout, interfaces),
+        Mode::Auto => match open_queues_as(true, layout, interfaces) {
+            Err(OpenError::NoZeroCopy { .. } | OpenError::Socket { .. }) => {
+                open_queues_as(false, layout, interfaces)
+            }
+            opened => opened,
+        },
+    }
+}
+
+fn open_queues_as(
+    zero_copy: bool,
+    layout: Layout,
+    interfaces: &Both<Interface>,
+) -> Result<Opened, OpenError> {
+    let memory = Memory::map(layout).map_err(|source| OpenError::Memory {
+        interface: interfaces.a.name.clone(),
+        bytes: layout.bytes(),
+        source,
+    })?;
+    let queues = Both::try_of(|port| {
+        (0..interfaces[port].queues)
+            .map(|queue| Queue::open(memory.shared(), &interfaces[port], queue, zero_copy))
+            .collect::<Result<_, _>>()
+    })?;
+    Ok((memory, queues))
+}
+
+fn infos(
+    interfaces: &Both<Interface>,
+    queues: &Both<Vec<Queue>>,
+    workers: usize,
+) -> Result<Vec<QueueInfo>, OpenError> {
+    let mut infos = Vec::new();
+    for port in Port::BOTH {
+        let interface = &interfaces[port];
+        for (nth, queue) in queues[port].iter().enumerate() {
+            let zero_copy = queue.is_zero_copy().map_err(|source| OpenError::Socket {
+                interface: interface.name.clone(),
+                queue: queue.id(),
+                source,
+            })?;
+            infos.push(QueueInfo {
+                port,
+                interface: interface.name.clone(),
+                queue: queue.id(),
+                worker: nth % workers,
+                zero_copy,
+            });
+        }
+    }
+    Ok(infos)
+}
+
+/// Deals the queues to the workers, round robin.
+fn deal(mut queues: Both<Vec<Queue>>, config: &PairConfig, shares: &Arc<Shares>) -> Vec<XskLink> {
+    let counts = Both::of(|port| queues[port].len());
+    let shared = shares.memory.shared();
+    let homes = Home::all(shared, |worker, port| worker < counts[port]);
+
+    let mut hands: Vec<Both<Vec<Queue>>> =
+        (0..config.workers).map(|_| Both::of(|_| Vec::new())).collect();
+    for port in Port::BOTH {
+        for (nth, queue) in queues[port].drain(..).enumerate() {
+            if let Some(hand) = hands.get_mut(nth % config.workers) {
+                hand[port].push(queue);
+            }
+        }
+    }
+    let stale = if config.fail == Fail::Wire { config.stale } else { Duration::ZERO };
+    let stale_ns = u64::try_from(stale.as_nanos()).unwrap_or(u64::MAX);
+    hands
+        .into_iter()
+        .zip(homes)
+        .enumerate()
+        .map(|(worker, (hand, home))| {
+            XskLink::new(worker, hand, home, stale_ns, Arc::clone(shares))
+        })
+        .collect()
+}
+
+fn sockets(program: &SteerProgram<'_>, interface: &Interface) -> Result<Sockets, OpenError> {
+    program.sockets().map_err(|source| no_map(interface, source))
+}
+
+fn verdicts(program: &SteerProgram<'_>, interface: &Interface) -> Result<VerdictMap, OpenError> {
+    program.verdicts().map_err(|source| no_map(interface, source))
+}
+
+fn heartbeats(program: &SteerProgram<'_>, interface: &Interface) -> Result<Heartbeats, OpenError> {
+    program.heartbeats().map_err(|source| OpenError::System {
+        interface: interface.name.clone(),
+        what: "the heartbeats of the steering program cannot be mapped",
+        source,
+    })
+}
+
+fn no_map(interface: &Interface, source: libbpf_rs::Error) -> OpenError {
+    OpenError::Steer {
+        interface: interface.name.clone(),
+        what: "a map of the steering program cannot be had",
+        source,
+    }
+}

@@ -1,0 +1,412 @@
+//! The steering program, packet by packet: what it decides, and which counter moves. It runs in the
+//! kernel (BPF_PROG_TEST_RUN), attached to nothing.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::print_stdout, reason = "says when it is skipped")]
+
+use std::time::Duration;
+
+use tollgate_link::xsk::{
+    Fail, OtherFrames, Verdict, VerdictCount,
+    steer::{SteerConfig, SteerProgram, Storage},
+};
+
+const XDP_ABORTED: u32 = 0;
+const XDP_DROP: u32 = 1;
+const XDP_REDIRECT: u32 = 4;
+
+/// The loopback interface: as good a peer as any, since nothing is sent.
+const LOOPBACK: u32 = 1;
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const ESP: u8 = 50;
+const AUTHENTICATION: u8 = 51;
+const ICMPV6: u8 = 58;
+const NO_NEXT_HEADER: u8 = 59;
+const DESTINATION: u8 = 60;
+
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+const VLAN: u16 = 0x8100;
+const SERVICE_VLAN: u16 = 0x88a8;
+
+/// What a frame is to the program.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Tcp,
+    Other,
+    Malformed,
+}
+
+fn ethernet(tags: &[u16], ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    for tag in tags {
+        frame.extend(tag.to_be_bytes());
+        frame.extend([0, 42]);
+    }
+    frame.extend(ether_type.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+fn ipv4_with(first: u8, fragment: u16, protocol: u8) -> Vec<u8> {
+    let mut packet = vec![0; usize::from(first & 15).max(5) * 4 + 20];
+    packet[0] = first;
+    packet[3] = 40;
+    packet[6..8].copy_from_slice(&fragment.to_be_bytes());
+    packet[8] = 64;
+    packet[9] = protocol;
+    packet
+}
+
+fn ipv4(protocol: u8) -> Vec<u8> {
+    ipv4_with(0x45, 0, protocol)
+}
+
+/// IPv6, a chain of (type, the header's bytes after its first), and 20 bytes of `last`.
+fn ipv6(chain: &[(u8, Vec<u8>)], last: u8) -> Vec<u8> {
+    let mut packet = vec![0; 40];
+    packet[0] = 0x60;
+    packet[7] = 64;
+    let nexts = chain.iter().map(|(kind, _)| *kind).chain([last]);
+    let mut place = 6;
+    for (next, bytes) in nexts.zip(chain.iter().map(|(_, bytes)| Some(bytes)).chain([None])) {
+        packet[place] = next;
+        place = packet.len();
+        if let Some(bytes) = bytes {
+            packet.push(0);
+            packet.extend(bytes);
+        }
+    }
+    packet.extend([0; 20]);
+    packet
+}
+
+/// An option or routing header of `units` times 8 bytes.
+fn extension(kind: u8, units: usize) -> (u8, Vec<u8>) {
+    let mut bytes = vec![0; units * 8 - 1];
+    bytes[0] = u8::try_from(units - 1).unwrap();
+    (kind, bytes)
+}
+
+/// One of 24 bytes: its length field counts words, less two.
+fn authentication() -> (u8, Vec<u8>) {
+    let mut bytes = vec![0; 23];
+    bytes[0] = 4;
+    (AUTHENTICATION, bytes)
+}
+
+/// A fragment header with this offset (in 8 bytes) and more to come.
+fn fragment(offset: u16) -> (u8, Vec<u8>) {
+    let [high, low] = (offset << 3 | 1).to_be_bytes();
+    (FRAGMENT, vec![0, high, low, 0, 0, 0, 7])
+}
+
+fn cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
+    let mut cases = ipv4_cases();
+    cases.extend(ipv6_cases());
+    cases.extend(other_cases());
+    cases
+}
+
+fn ipv4_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
+    use Kind::{Malformed, Other, Tcp};
+    let plain = |packet: Vec<u8>| ethernet(&[], IPV4, &packet);
+    vec![
+        ("IPv4 TCP", plain(ipv4(TCP)), Tcp),
+        ("IPv4 TCP with options", plain(ipv4_with(0x4f, 0, TCP)), Tcp),
+        ("IPv4 UDP", plain(ipv4(UDP)), Other),
+        ("IPv4 ICMP", plain(ipv4(1)), Other),
+        ("IPv6 in IPv4", plain(ipv4(41)), Other),
+        ("first fragment of TCP", plain(ipv4_with(0x45, 0x2000, TCP)), Tcp),
+        ("later fragment of TCP", plain(ipv4_with(0x45, 0x2010, TCP)), Tcp),
+        ("last fragment of TCP", plain(ipv4_with(0x45, 0x0010, TCP)), Tcp),
+        ("first fragment of UDP", plain(ipv4_with(0x45, 0x2000, UDP)), Other),
+        ("later fragment of UDP", plain(ipv4_with(0x45, 0x2010, UDP)), Other),
+        ("IPv4 header of 16 bytes", plain(ipv4_with(0x44, 0, TCP)), Malformed),
+        ("version 5 as IPv4", plain(ipv4_with(0x55, 0, TCP)), Malformed),
+        ("version 5 as IPv4, UDP", plain(ipv4_with(0x55, 0, UDP)), Malformed),
+        ("IPv4 cut in its header", plain(ipv4(TCP)[..19].to_vec()), Malformed),
+        ("IPv4 cut after its header", plain(ipv4(TCP)[..20].to_vec()), Tcp),
+        ("one tag, TCP", ethernet(&[VLAN], IPV4, &ipv4(TCP)), Tcp),
+        ("one tag, UDP", ethernet(&[VLAN], IPV4, &ipv4(UDP)), Other),
+        ("one service tag, TCP", ethernet(&[SERVICE_VLAN], IPV4, &ipv4(TCP)), Tcp),
+        ("two tags, TCP", ethernet(&[SERVICE_VLAN, VLAN], IPV4, &ipv4(TCP)), Tcp),
+        ("two equal tags, TCP", ethernet(&[VLAN, VLAN], IPV4, &ipv4(TCP)), Tcp),
+        ("three tags, TCP", ethernet(&[VLAN; 3], IPV4, &ipv4(TCP)), Other),
+        ("cut in its tag", ethernet(&[VLAN], IPV4, &[])[..17].to_vec(), Malformed),
+        ("cut in its second tag", ethernet(&[VLAN; 2], IPV4, &[])[..20].to_vec(), Malformed),
+    ]
+}
+
+fn ipv6_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
+    use Kind::{Malformed, Other, Tcp};
+    let plain = |packet: Vec<u8>| ethernet(&[], IPV6, &packet);
+    let chain = |chain: &[(u8, Vec<u8>)], last| ethernet(&[], IPV6, &ipv6(chain, last));
+    let hops = |count| vec![extension(DESTINATION, 1); count];
+    let mut version = ipv6(&[], TCP);
+    version[0] = 0x40;
+    let beyond = chain(&[(HOP_BY_HOP, vec![200, 0, 0, 0, 0, 0, 0])], TCP);
+    vec![
+        ("IPv6 TCP", chain(&[], TCP), Tcp),
+        ("IPv6 UDP", chain(&[], UDP), Other),
+        ("neighbour discovery", chain(&[], ICMPV6), Other),
+        ("MLD behind hop-by-hop", chain(&[extension(HOP_BY_HOP, 1)], ICMPV6), Other),
+        ("hop-by-hop, TCP", chain(&[extension(HOP_BY_HOP, 1)], TCP), Tcp),
+        ("destination, TCP", chain(&[extension(DESTINATION, 3)], TCP), Tcp),
+        ("routing, TCP", chain(&[extension(ROUTING, 5)], TCP), Tcp),
+        ("authentication, TCP", chain(&[authentication()], TCP), Tcp),
+        ("authentication, UDP", chain(&[authentication()], UDP), Other),
+        (
+            "four of them, TCP",
+            chain(
+                &[
+                    extension(HOP_BY_HOP, 1),
+                    extension(ROUTING, 3),
+                    authentication(),
+                    extension(DESTINATION, 2),
+                ],
+                TCP,
+            ),
+            Tcp,
+        ),
+        ("eight, TCP", chain(&hops(8), TCP), Tcp),
+        ("eight, UDP", chain(&hops(8), UDP), Other),
+        ("nine, TCP", chain(&hops(9), TCP), Malformed),
+        ("nine, UDP", chain(&hops(9), UDP), Malformed),
+        ("longer than its frame, and another", beyond, Tcp),
+        (
+            "a long one, then a cut one",
+            {
+                let mut frame = chain(&[extension(HOP_BY_HOP, 4), extension(DESTINATION, 1)], TCP);
+                frame.truncate(14 + 40 + 32 + 1);
+                frame
+            },
+            Malformed,
+        ),
+        (
+            "longest, beyond its frame, then options",
+            { chain(&[(HOP_BY_HOP, vec![255; 7]), extension(DESTINATION, 1)], TCP) },
+            Malformed,
+        ),
+        ("first fragment of TCP", chain(&[fragment(0)], TCP), Tcp),
+        ("later fragment of TCP", chain(&[fragment(9)], TCP), Tcp),
+        ("first fragment of UDP", chain(&[fragment(0)], UDP), Other),
+        ("later fragment of UDP", chain(&[fragment(9)], UDP), Other),
+        (
+            "first fragment, options, TCP",
+            chain(&[fragment(0), extension(DESTINATION, 1)], TCP),
+            Tcp,
+        ),
+        ("later fragment of who knows", chain(&[fragment(9), extension(DESTINATION, 1)], UDP), Tcp),
+        ("hop-by-hop, fragment of TCP", chain(&[extension(HOP_BY_HOP, 1), fragment(9)], TCP), Tcp),
+        ("cut in its fragment header", chain(&[fragment(0)], TCP)[..60].to_vec(), Malformed),
+        ("ESP", chain(&[], ESP), Other),
+        ("no next header", chain(&[], NO_NEXT_HEADER), Other),
+        ("version 4 as IPv6", plain(version), Malformed),
+        ("IPv6 cut in its header", chain(&[], TCP)[..14 + 39].to_vec(), Malformed),
+        ("IPv6 cut after its header", chain(&[], TCP)[..14 + 40].to_vec(), Tcp),
+        ("one tag, IPv6 TCP", ethernet(&[VLAN], IPV6, &ipv6(&[], TCP)), Tcp),
+        ("two tags, IPv6 TCP", ethernet(&[SERVICE_VLAN, VLAN], IPV6, &ipv6(&[], TCP)), Tcp),
+    ]
+}
+
+fn other_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
+    use Kind::Other;
+    vec![
+        ("ARP", ethernet(&[], 0x0806, &[0; 28]), Other),
+        ("ARP in a VLAN", ethernet(&[VLAN], 0x0806, &[0; 28]), Other),
+        ("LLDP", ethernet(&[], 0x88cc, &[0; 46]), Other),
+        ("802.3 with a length", ethernet(&[], 38, &[0; 46]), Other),
+        ("MPLS", ethernet(&[], 0x8847, &ipv4(TCP)), Other),
+        ("nothing but a header", ethernet(&[], 0x9000, &[]), Other),
+    ]
+}
+
+fn is_root() -> bool {
+    let root = nix::unistd::Uid::effective().is_root();
+    if !root {
+        println!("skipped: loading a BPF program needs root");
+    }
+    root
+}
+
+/// Runs each case and holds verdict, return code and counters against what `expected` says.
+fn hold(
+    program: &SteerProgram<'_>,
+    cases: &[(&str, Vec<u8>, Kind)],
+    expected: impl Fn(Kind) -> (Verdict, u32),
+) {
+    for (description, frame, kind) in cases {
+        let before = program.counts().unwrap();
+        let code = program.run(frame).unwrap();
+        let after = program.counts().unwrap();
+        let (verdict, expected_code) = expected(*kind);
+        assert_eq!(code, expected_code, "{description}: return code");
+        for (each, count) in after.iter() {
+            let VerdictCount { frames, bytes } = before.of(each);
+            let moved = (count.frames - frames, count.bytes - bytes);
+            let one = (1, frame.len() as u64);
+            let expected = if each == verdict { one } else { (0, 0) };
+            assert_eq!(moved, expected, "{description}: counter {}", each.name());
+        }
+    }
+}
+
+fn loaded<'storage>(
+    storage: &'storage mut Storage,
+    other: OtherFrames,
+    fail: Fail,
+) -> SteerProgram<'storage> {
+    let config = SteerConfig { other, fail, stale: Duration::ZERO };
+    let program = SteerProgram::load(storage, &config).unwrap();
+    program.set_peer(LOOPBACK).unwrap();
+    program
+}
+
+#[test]
+fn with_sockets_tcp_and_the_malformed_go_to_them_and_the_rest_as_configured() {
+    if !is_root() {
+        return;
+    }
+    for (other, verdict, code) in [
+        (OtherFrames::Kernel, Verdict::OtherKernel, XDP_REDIRECT),
+        (OtherFrames::User, Verdict::OtherUser, XDP_REDIRECT),
+        (OtherFrames::Drop, Verdict::OtherDropped, XDP_DROP),
+    ] {
+        let mut storage = Storage::default();
+        let program = loaded(&mut storage, other, Fail::Closed);
+        let _socket = program.lend_socket().unwrap();
+        hold(&program, &cases(), |kind| match kind {
+            Kind::Tcp => (Verdict::ToSocket, XDP_REDIRECT),
+            Kind::Malformed => (Verdict::Malformed, XDP_REDIRECT),
+            Kind::Other => (verdict, code),
+        });
+    }
+}
+
+#[test]
+fn without_a_socket_frames_fail_to_wire_or_closed() {
+    if !is_root() {
+        return;
+    }
+    for (fail, verdict, code) in [
+        (Fail::Wire, Verdict::NoSocketWire, XDP_REDIRECT),
+        (Fail::Closed, Verdict::NoSocketClosed, XDP_DROP),
+    ] {
+        let mut storage = Storage::default();
+        let program = loaded(&mut storage, OtherFrames::Kernel, fail);
+        hold(&program, &cases(), |kind| match kind {
+            Kind::Tcp | Kind::Malformed => (verdict, code),
+            Kind::Other => (Verdict::OtherKernel, XDP_REDIRECT),
+        });
+        let mut storage = Storage::default();
+        let program = loaded(&mut storage, OtherFrames::User, fail);
+        hold(&program, &cases(), |_| (verdict, code));
+    }
+}
+
+#[test]
+fn a_socket_that_closes_leaves_the_program_by_itself() {
+    if !is_root() {
+        return;
+    }
+    let mut storage = Storage::default();
+    let program = loaded(&mut storage, OtherFrames::Kernel, Fail::Wire);
+    let tcp = [("TCP", ethernet(&[], IPV4, &ipv4(TCP)), Kind::Tcp)];
+    let socket = program.lend_socket().unwrap();
+    hold(&program, &tcp, |_| (Verdict::ToSocket, XDP_REDIRECT));
+    drop(socket);
+    hold(&program, &tcp, |_| (Verdict::NoSocketWire, XDP_REDIRECT));
+}
+
+#[test]
+fn a_worker_that_never_turned_is_bypassed() {
+    if !is_root() {
+        return;
+    }
+    let mut storage = Storage::default();
+    let config = SteerConfig { stale: Duration::from_millis(20), ..SteerConfig::default() };
+    let program = SteerProgram::load(&mut storage, &config).unwrap();
+    program.set_peer(LOOPBACK).unwrap();
+    let _socket = program.lend_socket().unwrap();
+    hold(&program, &cases(), |kind| match kind {
+        Kind::Tcp | Kind::Malformed => (Verdict::Bypassed, XDP_REDIRECT),
+        Kind::Other => (Verdict::OtherKernel, XDP_REDIRECT),
+    });
+}
+
+#[test]
+fn without_a_peer_what_should_cross_is_aborted_and_counted() {
+    if !is_root() {
+        return;
+    }
+    let mut storage = Storage::default();
+    let config = SteerConfig { stale: Duration::ZERO, ..SteerConfig::default() };
+    let program = SteerProgram::load(&mut storage, &config).unwrap();
+    hold(&program, &cases(), |_| (Verdict::Aborted, XDP_ABORTED));
+}
+
+#[test]
+fn a_frame_cut_anywhere_has_one_verdict_and_never_aborts() {
+    if !is_root() {
+        return;
+    }
+    let mut storage = Storage::default();
+    let program = loaded(&mut storage, OtherFrames::Drop, Fail::Closed);
+    let _socket = program.lend_socket().unwrap();
+    let mut runs = 0;
+    for (description, frame, _) in cases() {
+        for len in 0..frame.len().min(61) {
+            let run = program.run(&frame[..len]);
+            if len < 14 {
+                assert!(run.is_err(), "the kernel runs no frame without a header");
+                continue;
+            }
+            runs += 1;
+            assert!(matches!(run, Ok(XDP_DROP | XDP_REDIRECT)), "{description} cut at {len}");
+        }
+    }
+    let counts = program.counts().unwrap();
+    assert_eq!(counts.frames(), runs);
+    assert_eq!(counts.of(Verdict::Aborted).frames, 0);
+}
+
+#[test]
+fn noise_has_one_verdict_and_never_aborts() {
+    if !is_root() {
+        return;
+    }
+    let mut storage = Storage::default();
+    let program = loaded(&mut storage, OtherFrames::Drop, Fail::Closed);
+    let _socket = program.lend_socket().unwrap();
+    // xorshift, from a fixed seed: each run is the same.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let types = [IPV4, IPV6, VLAN, SERVICE_VLAN];
+    for _ in 0..20_000 {
+        let len = usize::try_from(next() % 120).unwrap();
+        let mut payload: Vec<_> = (0..len).map(|_| next().to_le_bytes()[0]).collect();
+        // Most noise would fail at the first nibble.
+        if let Some(first) = payload.first_mut() {
+            *first = if next() % 2 == 0 { 0x45 } else { 0x60 };
+        }
+        if let Some(protocol) = payload.get_mut(6) {
+            *protocol %= 64;
+        }
+        let index = usize::try_from(next() % 4).unwrap();
+        let code = program.run(&ethernet(&[], types[index], &payload)).unwrap();
+        assert!(code == XDP_DROP || code == XDP_REDIRECT);
+    }
+    let counts = program.counts().unwrap();
+    assert_eq!(counts.frames(), 20_000);
+    assert_eq!(counts.of(Verdict::Aborted).frames, 0);
+}
