@@ -6,7 +6,10 @@
 //! [`fault`] loses, repeats, reorders and damages frames from a seed; [`trace`] shows them.
 #![cfg_attr(not(feature = "xsk"), forbid(unsafe_code))]
 
+pub mod fault;
 mod frame;
+pub mod memory;
+pub mod trace;
 
 #[cfg(feature = "xsk")]
 pub mod xsk;
