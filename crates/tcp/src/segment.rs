@@ -1,4 +1,4 @@
-use tollgate_wire::{Flags, Options, Seq};
+use tollgate_wire::{Flags, Options, Packet, Seq};
 
 /// What a segment says, without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,20 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// What `packet` says.
+    #[must_use]
+    pub fn of<F: AsRef<[u8]>>(packet: &Packet<F>) -> Self {
+        let headers = packet.headers();
+        Self {
+            seq: headers.seq,
+            ack: headers.ack,
+            flags: headers.flags,
+            window: headers.window,
+            len: headers.payload_len(),
+            options: packet.options(),
+        }
+    }
+
     /// The number after everything it takes: SYN, payload, FIN (RFC 9293 section 3.4).
     #[must_use]
     pub fn end(&self) -> Seq {
