@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::common::{ACK, Frame, Gate, PSH, SYN, handshake, small};
 use tollgate_engine::{Cause, Config, OtherTraffic, Reason};
 use tollgate_link::Port;
+use tollgate_link::memory::MemoryLink;
 use tollgate_wire::{Direction, Malformed, Other};
 
 #[test]
@@ -77,7 +78,7 @@ fn what_is_not_tcp_crosses_untouched_or_is_dropped_as_configured() {
         let mut gate = Gate::with(Config { other, ..small() });
         gate.worker.link_mut().inject(Port::B, &arp);
         gate.worker.poll(gate.now);
-        let out: Vec<Vec<u8>> = gate.worker.link_mut().sent(Port::A).into_iter().collect();
+        let out = gate.worker.link_mut().sent(Port::A);
         assert_eq!(out, if crosses { vec![arp.clone()] } else { vec![] });
         let counters = gate.finish();
         assert_eq!(counters.passed[Other::Arp as usize], u64::from(crosses));
@@ -163,7 +164,8 @@ fn fragments_are_bounded_however_many_datagrams_begin() {
 
 #[test]
 fn a_reassembled_segment_longer_than_the_port_takes_leaves_in_fragments_again() {
-    let mut gate = Gate::new();
+    // Frames of two pages: a datagram longer than a frame could not be put together.
+    let mut gate = Gate::with_link(small(), MemoryLink::with_frames(100, 4096));
     gate.establish();
     let payload: Vec<u8> = (0..2500_u32).map(|at| at.to_be_bytes()[3]).collect();
     let data = Frame::client(1, 1, ACK, &payload);
@@ -171,12 +173,13 @@ fn a_reassembled_segment_longer_than_the_port_takes_leaves_in_fragments_again() 
         gate.worker.link_mut().inject(Port::A, &fragment);
     }
     gate.worker.poll(gate.now);
-    assert_eq!(gate.policy().stream(Direction::ToServer), &payload[..]);
+    assert!(gate.policy().stream(Direction::ToServer) == &payload[..]);
     // What leaves is put together again by a second gate, and is the same segment.
-    let out: Vec<Vec<u8>> = gate.worker.link_mut().sent(Port::B).into_iter().collect();
+    let out = gate.worker.link_mut().sent(Port::B);
     assert_eq!(out.len(), 2);
     assert!(out.iter().all(|bytes| bytes.len() <= 1514));
-    let mut second = Gate::with(Config { mtu: u32::MAX, ..small() });
+    let large = MemoryLink::with_frames(100, 4096);
+    let mut second = Gate::with_link(Config { mtu: u32::MAX, ..small() }, large);
     second.establish();
     assert_eq!(second.put_bytes(Port::A, &out[0]), []);
     assert_eq!(second.put_bytes(Port::A, &out[1]), [data.crossed()]);
@@ -195,7 +198,7 @@ fn bytes_after_the_datagram_do_not_leave() {
     bytes.extend(b"smuggled");
     gate.worker.link_mut().inject(Port::A, &bytes);
     gate.worker.poll(gate.now);
-    let out: Vec<Vec<u8>> = gate.worker.link_mut().sent(Port::B).into_iter().collect();
+    let out = gate.worker.link_mut().sent(Port::B);
     assert_eq!(out, [bytes[..len].to_vec()]);
     gate.finish();
 }
@@ -222,4 +225,14 @@ fn hostile_frames_are_counted_by_what_is_wrong_with_them() {
         assert_eq!(counted, 1, "{why}: {:?}", gate.counters());
     }
     gate.finish();
+}
+
+#[test]
+fn a_datagram_longer_than_a_frame_is_dropped_and_counted() {
+    let mut gate = Gate::new();
+    gate.establish();
+    for fragment in Frame::client(1, 1, ACK, &[7; 2500]).fragments(1480, 5) {
+        assert_eq!(gate.put_bytes(Port::A, &fragment), []);
+    }
+    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::FragmentBroken)), 3);
 }

@@ -4,6 +4,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     clippy::print_stdout,
     reason = "tests, on data of their own"
 )]
@@ -12,6 +13,7 @@ mod bounds;
 mod common;
 mod connections;
 mod frames;
+mod hostile;
 mod simulation;
 mod verdicts;
 mod workers;

@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
+use tollgate_engine::{Counters, Mesh, Reason, Worker};
 use tollgate_link::Port;
-use tollgate_wire::{Direction, Timestamp};
+use tollgate_link::fault::{Fault, Faults};
+use tollgate_link::memory::MemoryLink;
+use tollgate_policy::Phase;
+use tollgate_wire::{Direction, Malformed, Timestamp};
 
-use crate::common::{ACK, FIN, Frame, Gate, RST, SYN, Seen};
+use crate::common::{ACK, FIN, Frame, RST, SYN, Script, Seen, small};
 
 /// A small TCP: go-back-N with random segment sizes, so that a retransmission seldom has the
 /// boundaries of the first transmission; the receiver keeps what comes early.
@@ -192,47 +196,45 @@ impl Drop for Seed {
     }
 }
 
-fn simulate(seed: u64) {
+/// Faults before the worker are the link's; behind it, the network's.
+fn simulate(seed: u64) -> Counters {
     let printed = Seed(seed);
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mut gate = Gate::new();
-    gate.policy().writes = false;
     let mut ends = [Endpoint::new(true, &mut rng), Endpoint::new(false, &mut rng)];
-    // Before the gate and behind it, each way: client to gate, server to gate, to client, to server.
-    let mut networks = [(); 4].map(|()| Network {
+    let faults = [(); 2].map(|()| Faults {
+        loss: rng.random_range(0.0..0.1),
+        duplicate: rng.random_range(0.0..0.1),
+        reorder: rng.random_range(0.0..0.2),
+        corrupt: rng.random_range(0.0..0.05),
+        delay_max: 5,
+    });
+    let mut networks = [(); 2].map(|()| Network {
         loss: rng.random_range(0.0..0.1),
         copies: rng.random_range(0.0..0.1),
         delay_ms_max: rng.random_range(0..8),
         in_flight: Vec::new(),
     });
-    let damage = rng.random_range(0.0..0.05);
+    let link = Fault::with_ports(MemoryLink::new(), faults, seed);
+    let policy = Script { writes: false, ..Script::default() };
+    let mut worker = Worker::new(small(), link, policy, Mesh::alone());
+    let mut now = Timestamp::from_secs(1_700_000_000);
     let mut turns = 0;
     while !ends.iter().all(Endpoint::is_done) {
         turns += 1;
-        assert!(turns < 60_000, "it has stalled at {:?}", gate.counters());
-        gate.now = gate.now + Duration::from_millis(1);
-        let now = gate.now;
-        for (end, network) in ends.iter_mut().zip(&mut networks) {
+        assert!(turns < 60_000, "it has stalled at {:?}", worker.counters());
+        now = now + Duration::from_millis(1);
+        for end in &mut ends {
             for frame in end.send(now, &mut rng) {
-                let mut bytes = frame.bytes();
-                if rng.random_bool(damage) {
-                    let at = rng.random_range(0..bytes.len());
-                    bytes[at] ^= rng.random_range(1..=255_u8);
-                }
+                let inside = worker.link_mut().inner_mut();
+                assert!(inside.inject(frame.port(), &frame.bytes()));
+            }
+        }
+        worker.poll(now);
+        for (port, network) in Port::BOTH.into_iter().zip(&mut networks) {
+            for bytes in worker.link_mut().inner_mut().sent(port) {
                 network.carry(bytes, now, &mut rng);
             }
-        }
-        for port in Port::BOTH {
-            for bytes in networks[port.index()].arrived(now) {
-                gate.worker.link_mut().inject(port, &bytes);
-            }
-        }
-        gate.worker.poll(now);
-        for port in Port::BOTH {
-            for bytes in gate.worker.link_mut().sent(port) {
-                networks[2 + port.index()].carry(bytes.to_vec(), now, &mut rng);
-            }
-            for bytes in networks[2 + port.index()].arrived(now) {
+            for bytes in network.arrived(now) {
                 // Damage may have made something else of it, which crosses.
                 if bytes[12..14] == [8, 0] && bytes[23] == 6 {
                     ends[port.index()].receive(&Seen::read(port, &bytes), now);
@@ -242,21 +244,36 @@ fn simulate(seed: u64) {
     }
     let [client, server] = &ends;
     assert!(server.received == client.data && client.received == server.data);
-    let policy = gate.policy();
+    let policy = worker.policy();
     assert!(policy.stream(Direction::ToServer) == &client.data[..], "shown up");
     assert!(policy.stream(Direction::ToClient) == &server.data[..], "shown down");
     assert_eq!(policy.opened, 1, "damage opens no connection");
-    gate.finish();
+    worker.finish(now);
+    let link = worker.link_mut();
+    link.release_held();
+    for port in Port::BOTH {
+        link.inner_mut().sent(port);
+    }
+    assert_eq!(link.inner().outstanding(), 0, "frames leaked");
+    let counters = worker.counters().clone();
+    assert_eq!((counters.balance(), counters.held, counters.unbalanced_turns), (0, 0, 0));
     drop(printed);
+    counters
 }
 
 #[test]
 fn every_transfer_completes_and_rules_see_exactly_what_both_ends_see() {
-    for seed in 0..400 {
-        simulate(seed);
+    let mut sum = Counters::default();
+    for seed in 0..RUNS {
+        sum += &simulate(seed);
     }
+    // The runs were about something.
+    assert_eq!(sum.connections(Phase::Established), RUNS);
+    assert!(sum.out_of_order > 50 * RUNS && sum.retransmitted > 50 * RUNS, "{sum:?}");
+    assert!(sum.dropped_for(Reason::Malformed(Malformed::TcpChecksum)) > RUNS, "{sum:?}");
 }
 
+const RUNS: u64 = 400;
 const RETRANSMIT: Duration = Duration::from_millis(40);
 const WINDOW: usize = 3000;
 const MSS: usize = 400;

@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use tollgate_engine::{Cause, Config, Counters, Reason, Worker, mesh};
 use tollgate_link::Port;
-use tollgate_link::memory::MemoryLink;
 use tollgate_wire::Timestamp;
 
-use crate::common::{ACK, FIN, Frame, PSH, Script, Seen, handshake, small};
+use crate::common::{ACK, FIN, Frame, PSH, Script, Seen, SharedLink, handshake, small};
 
 /// Workers that share their links' frames, polled in turn by one thread.
 struct Gates {
-    workers: Vec<Worker<MemoryLink, Script>>,
+    workers: Vec<Worker<SharedLink, Script>>,
     now: Timestamp,
 }
 
 impl Gates {
     fn new(workers: usize, config: &Config) -> Self {
-        let links = MemoryLink::shared(workers);
+        let links = SharedLink::siblings(workers);
         let meshes = mesh(workers, config.hand_off_ring());
         let make = |(worker, (link, mesh))| {
             let config = Config { workers, worker, ..config.clone() };
@@ -45,15 +44,14 @@ impl Gates {
 
     fn finish(mut self) -> Counters {
         let mut sum = Counters::default();
-        let mut outstanding = 0;
         for worker in &mut self.workers {
             worker.finish(self.now);
             worker.link_mut().sent(Port::A);
             worker.link_mut().sent(Port::B);
             assert_eq!(worker.counters().balance(), 0);
             sum += worker.counters();
-            outstanding += worker.link().outstanding();
         }
+        let outstanding = self.workers[0].link().outstanding();
         assert_eq!((sum.balance(), sum.held, outstanding), (0, 0, 0), "{sum:?}");
         assert_eq!(sum.handed_out, sum.handed_in);
         sum

@@ -2,6 +2,7 @@
 
 pub(crate) mod frames;
 pub(crate) mod script;
+pub(crate) mod shared;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tollgate_wire::Timestamp;
 
 pub(crate) use frames::{ACK, CLIENT, FIN, Frame, PSH, RST, SERVER, SYN, Seen};
 pub(crate) use script::Script;
+pub(crate) use shared::SharedLink;
 
 /// First sequence numbers of client and server.
 pub(crate) const CLIENT_ISN: u32 = 1000;
@@ -29,7 +31,11 @@ impl Gate {
     }
 
     pub(crate) fn with(config: Config) -> Self {
-        let worker = Worker::new(config, MemoryLink::new(), Script::default(), Mesh::alone());
+        Self::with_link(config, MemoryLink::new())
+    }
+
+    pub(crate) fn with_link(config: Config, link: MemoryLink) -> Self {
+        let worker = Worker::new(config, link, Script::default(), Mesh::alone());
         Self { worker, now: Timestamp::from_secs(1_000_000) }
     }
 
