@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tollgate_wire::fragment::{FragmentHeaders, Split};
-use tollgate_wire::{Checksum, Packet, Refusal};
+use tollgate_wire::{Checksum, Flags, Packet, Refusal};
 
 fuzz_target!(|bytes: &[u8]| {
     fragment(bytes);
@@ -40,8 +40,8 @@ fuzz_target!(|bytes: &[u8]| {
     let headers = *packet.headers();
     let mut frame = packet.into_frame();
     frame.truncate(headers.end as usize);
-    // A SYN without ACK that loses its first byte leaves no flag at all, which nobody sends.
-    if !headers.flags.is_empty() {
+    // A SYN without ACK that loses its first byte leaves a segment that nobody sends.
+    if headers.flags.intersects(Flags::SYN | Flags::ACK | Flags::RST) {
         assert_eq!(*Packet::parse(frame).expect("still a packet").headers(), headers);
     }
 });

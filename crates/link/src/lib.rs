@@ -9,6 +9,7 @@
 pub mod fault;
 mod frame;
 pub mod memory;
+pub mod pcap;
 pub mod trace;
 
 #[cfg(feature = "xsk")]

@@ -37,7 +37,8 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Packet<F> {
     /// so. Both checksums are right afterwards, **whatever they were before**: who trims must have
     /// checked. Afterwards `headers().end` is the length of the frame, which its owner has to set.
     ///
-    /// A range beyond the payload is cut to it.
+    /// A range beyond the payload is cut to it. A SYN without ACK (Fast Open) that loses its first
+    /// byte is a segment that no receiver takes: nothing in it was acknowledged, so it sends again.
     pub fn trim(&mut self, keep: Range<u32>, keep_fin: bool) {
         let len = self.headers.payload_len();
         let start = keep.start.min(len);

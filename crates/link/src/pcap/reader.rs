@@ -1,0 +1,415 @@
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use pcap_file::pcap::PcapReader;
+use pcap_file::pcapng::PcapNgReader;
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption,
+};
+use pcap_file::pcapng::blocks::{ENHANCED_PACKET_BLOCK, PACKET_BLOCK, SIMPLE_PACKET_BLOCK};
+use pcap_file::{Endianness, PcapError, TsResolution};
+use tollgate_wire::Timestamp;
+
+use super::link_types::{KnownHeaders, LinkType};
+use super::ports::Sides;
+use super::{Error, Problem, RECORD_LEN_MAX};
+use crate::Port;
+
+type Source = Box<dyn Read>;
+
+/// Bytes needed to tell the formats apart, and to know how long the first block of a pcapng is.
+const PEEK_LEN: usize = 12;
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+
+/// A packet of a capture, as an Ethernet frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Captured<'a> {
+    /// When it was captured, since the UNIX epoch. Captures do run backwards.
+    pub time: Timestamp,
+    /// Where it arrives: the first sender of each pair of addresses is at port A.
+    pub port: Port,
+    /// Its bytes.
+    pub frame: &'a [u8],
+    /// Bytes that the capture did not keep (its snap length). Such a frame is shorter than its IP
+    /// header says, hence malformed: it is counted as that, and nobody guesses the rest.
+    pub missing: u32,
+}
+
+/// Reads a capture: classic pcap (microseconds or nanoseconds, both byte orders) or pcapng, either
+/// compressed by gzip or not.
+pub struct Reader {
+    file: PathBuf,
+    format: Format,
+    link: LinkType,
+    link_number: u32,
+    nanoseconds: bool,
+    known: KnownHeaders,
+    sides: Sides,
+    /// The next packet has been read already, so that the link type is known from the beginning.
+    ahead: Option<Record>,
+    packet: Vec<u8>,
+    frame: Vec<u8>,
+    snapped: u64,
+    /// Where the next record begins.
+    offset: u64,
+    packets: u64,
+}
+
+enum Format {
+    Classic(PcapReader<Source>),
+    /// Boxed: the parser keeps all there is to know about the interfaces.
+    Next(Box<PcapNgReader<Source>>),
+}
+
+/// What a record says about the bytes in `Reader::packet`.
+#[derive(Clone, Copy)]
+struct Record {
+    time: Timestamp,
+    missing: u32,
+    link_number: u32,
+}
+
+impl Reader {
+    /// Opens a capture and reads up to its first packet.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, is no capture, is of a link type we do not know, or its first packet is
+    /// broken.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = path.to_path_buf();
+        let opened = File::open(path).and_then(|source| peek(Box::new(BufReader::new(source))));
+        let opened = opened.and_then(|(head, source)| {
+            if head.starts_with(&GZIP) {
+                peek(Box::new(MultiGzDecoder::new(source)))
+            } else {
+                Ok((head, source))
+            }
+        });
+        let (head, source) = opened.map_err(|source| Error::Open { file: file.clone(), source })?;
+        if head.is_empty() {
+            return Err(Error::Empty { file });
+        }
+        let broken = |error: PcapError| Error::Header { file: file.clone(), problem: said(&error) };
+        let (format, offset, link_number, nanoseconds) = if head.starts_with(&PCAPNG) {
+            let reader = PcapNgReader::new(source).map_err(broken)?;
+            let offset = section_len(&head, reader.section().endianness);
+            (Format::Next(Box::new(reader)), offset, None, true)
+        } else if is_classic(&head) {
+            let reader = PcapReader::new(source).map_err(broken)?;
+            let header = reader.header();
+            let nanoseconds = header.ts_resolution == TsResolution::NanoSecond;
+            // The upper bits say how long a frame check sequence is.
+            let number = u32::from(header.datalink) & 0xffff;
+            (Format::Classic(reader), 24, Some(number), nanoseconds)
+        } else {
+            let magic = head.into_iter().take(4).collect();
+            return Err(Error::Format { file, magic });
+        };
+        let mut reader = Self {
+            file,
+            format,
+            link: LinkType::Ethernet,
+            link_number: link_number.unwrap_or(1),
+            nanoseconds,
+            known: KnownHeaders::default(),
+            sides: Sides::default(),
+            ahead: None,
+            packet: Vec::new(),
+            frame: Vec::new(),
+            snapped: 0,
+            offset,
+            packets: 0,
+        };
+        reader.ahead = reader.record()?;
+        reader.learn_link_type(link_number)?;
+        Ok(reader)
+    }
+
+    /// The next packet, or none at the end.
+    ///
+    /// # Errors
+    ///
+    /// The packet is broken; the ones before were not.
+    #[expect(clippy::should_implement_trait, reason = "an Iterator cannot lend from itself")]
+    pub fn next(&mut self) -> Result<Option<Captured<'_>>, Error> {
+        let record = match self.ahead.take() {
+            Some(record) => Some(record),
+            None => self.record()?,
+        };
+        let Some(record) = record else { return Ok(None) };
+        self.snapped += u64::from(record.missing > 0);
+        self.link.to_ethernet(&self.packet, &self.known, &mut self.frame);
+        let port = self.sides.port_of(&self.frame);
+        Ok(Some(Captured { time: record.time, port, frame: &self.frame, missing: record.missing }))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// The link type of its packets, by the number in the file (the tcpdump.org registry).
+    #[must_use]
+    pub const fn link_type(&self) -> u32 {
+        self.link_number
+    }
+
+    /// Whether it has nanoseconds rather than microseconds.
+    #[must_use]
+    pub const fn nanoseconds(&self) -> bool {
+        self.nanoseconds
+    }
+
+    /// Packets so far of which the capture did not keep all bytes.
+    #[must_use]
+    pub const fn snapped(&self) -> u64 {
+        self.snapped
+    }
+
+    pub(super) const fn link(&self) -> LinkType {
+        self.link
+    }
+
+    pub(super) fn known_headers(&self) -> KnownHeaders {
+        self.known.clone()
+    }
+
+    fn learn_link_type(&mut self, from_header: Option<u32>) -> Result<(), Error> {
+        let number = match (&self.format, from_header, &self.ahead) {
+            (_, Some(number), _) => number,
+            (_, None, Some(first)) => first.link_number,
+            (Format::Next(reader), None, None) => {
+                reader.interfaces().first().map_or(1, |first| u32::from(first.linktype))
+            }
+            (Format::Classic(_), None, None) => 1,
+        };
+        self.link_number = number;
+        let unknown = || Error::LinkType { file: self.file.clone(), number };
+        self.link = LinkType::of(number).ok_or_else(unknown)?;
+        Ok(())
+    }
+
+    /// Reads one record; its bytes are in `packet` then.
+    fn record(&mut self) -> Result<Option<Record>, Error> {
+        let at = self.offset;
+        let record = match &mut self.format {
+            Format::Classic(reader) => {
+                classic(reader, &mut self.packet, &mut self.offset, self.link_number)
+            }
+            Format::Next(reader) => next(reader, &mut self.packet, &mut self.offset),
+        };
+        let placed = |problem| Error::Packet {
+            file: self.file.clone(),
+            packet: self.packets + 1,
+            // A pcapng has other blocks between packets; the cursor stands at the one that failed.
+            offset: self.offset.max(at),
+            problem,
+        };
+        let record = record.map_err(placed)?;
+        if let Some(record) = &record {
+            let (number, expected) = (record.link_number, self.link_number);
+            if number != expected && self.packets > 0 {
+                return Err(placed(Problem::OtherLinkType { number, expected }));
+            }
+            self.packets += 1;
+        }
+        Ok(record)
+    }
+}
+
+fn classic(
+    reader: &mut PcapReader<Source>,
+    bytes: &mut Vec<u8>,
+    offset: &mut u64,
+    link_number: u32,
+) -> Result<Option<Record>, Problem> {
+    let header = reader.header();
+    let Some(packet) = reader.next_raw_packet() else { return Ok(None) };
+    let packet = packet.map_err(|error| problem(&error))?;
+    if header.snaplen != 0 && packet.incl_len > header.snaplen {
+        return Err(Problem::BeyondSnapLen { len: packet.incl_len, snap_len: header.snaplen });
+    }
+    take(&packet.data, bytes)?;
+    let unit = if header.ts_resolution == TsResolution::NanoSecond { 1 } else { 1000 };
+    let time = u64::from(packet.ts_sec) * 1_000_000_000 + u64::from(packet.ts_frac) * unit;
+    *offset += 16 + u64::from(packet.incl_len);
+    let missing = packet.orig_len.saturating_sub(packet.incl_len);
+    Ok(Some(Record { time: Timestamp(time), missing, link_number }))
+}
+
+fn next(
+    reader: &mut PcapNgReader<Source>,
+    bytes: &mut Vec<u8>,
+    offset: &mut u64,
+) -> Result<Option<Record>, Problem> {
+    loop {
+        let order = reader.section().endianness;
+        let Some(block) = reader.next_raw_block() else { return Ok(None) };
+        let block = block.map_err(|error| problem(&error))?;
+        let len = u64::from(block.initial_len);
+        if let Some(packet) = PacketBlock::of(block.type_, &block.body, order)? {
+            take(packet.data, bytes)?;
+            let (id, units, original_len) = (packet.interface, packet.units, packet.original_len);
+            let interface = usize::try_from(id).ok().and_then(|id| reader.interfaces().get(id));
+            let interface = interface.ok_or(Problem::NoInterface { interface: id })?;
+            // A simple packet block is padded, and nothing says how much.
+            let limit = if interface.snaplen == 0 { u32::MAX } else { interface.snaplen };
+            bytes.truncate(usize::try_from(original_len.min(limit)).unwrap_or(usize::MAX));
+            let kept = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            *offset += len;
+            return Ok(Some(Record {
+                time: Timestamp(nanoseconds(units, interface)),
+                missing: original_len.saturating_sub(kept),
+                link_number: u32::from(interface.linktype),
+            }));
+        }
+        *offset += len;
+    }
+}
+
+/// What the three kinds of packet block have in common.
+struct PacketBlock<'a> {
+    interface: u32,
+    /// Time, in units of the interface.
+    units: u64,
+    original_len: u32,
+    data: &'a [u8],
+}
+
+impl<'a> PacketBlock<'a> {
+    /// None for a block that holds no packet.
+    fn of(kind: u32, body: &'a [u8], order: Endianness) -> Result<Option<Self>, Problem> {
+        let short = || Problem::Broken("a packet block shorter than its fields".to_owned());
+        let number = |at: usize| {
+            let bytes = *body.get(at..).and_then(|rest| rest.first_chunk())?;
+            Some(match order {
+                Endianness::Big => u32::from_be_bytes(bytes),
+                Endianness::Little => u32::from_le_bytes(bytes),
+            })
+        };
+        let parsed = || match kind {
+            ENHANCED_PACKET_BLOCK | PACKET_BLOCK => {
+                let first = number(0)?;
+                // The obsolete packet block has a drop count in the other half of the word.
+                let interface = match (kind, order) {
+                    (ENHANCED_PACKET_BLOCK, _) => first,
+                    (_, Endianness::Big) => first >> 16,
+                    (_, Endianness::Little) => first & 0xffff,
+                };
+                let len = usize::try_from(number(12)?).ok()?;
+                Some(Self {
+                    interface,
+                    units: u64::from(number(4)?) << 32 | u64::from(number(8)?),
+                    original_len: number(16)?,
+                    data: body.get(20..)?.get(..len)?,
+                })
+            }
+            _ => Some(Self {
+                interface: 0,
+                units: 0,
+                original_len: number(0)?,
+                data: body.get(4..)?,
+            }),
+        };
+        match kind {
+            ENHANCED_PACKET_BLOCK | PACKET_BLOCK | SIMPLE_PACKET_BLOCK => {
+                parsed().map(Some).ok_or_else(short)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Time since the UNIX epoch, of a time in the units of an interface: its resolution is a power of
+/// ten or, with the highest bit set, of two; its offset is in seconds.
+fn nanoseconds(units: u64, interface: &InterfaceDescriptionBlock<'_>) -> u64 {
+    let (mut resolution, mut offset) = (6, 0);
+    for option in &interface.options {
+        match *option {
+            InterfaceDescriptionOption::IfTsResol(value) => resolution = value,
+            InterfaceDescriptionOption::IfTsOffset(value) => offset = value,
+            _ => {}
+        }
+    }
+    let exponent = u32::from(resolution & 0x7f);
+    let (base, units) = (if resolution & 0x80 == 0 { 10_u128 } else { 2 }, u128::from(units));
+    let time = match base.checked_pow(exponent) {
+        Some(per_second) => units * 1_000_000_000 / per_second,
+        None => 0,
+    };
+    // The offset is signed in the format; as wrapping seconds it adds up either way.
+    let time = u64::try_from(time).unwrap_or(u64::MAX);
+    time.wrapping_add(offset.wrapping_mul(1_000_000_000))
+}
+
+fn take(data: &[u8], bytes: &mut Vec<u8>) -> Result<(), Problem> {
+    if data.len() > RECORD_LEN_MAX {
+        return Err(Problem::Absurd { len: data.len() });
+    }
+    bytes.clear();
+    bytes.extend_from_slice(data);
+    Ok(())
+}
+
+/// What the crate says, in our words. Its buffer is 8 MB, and a record that does not fit it reads
+/// like one that the file ends in.
+fn problem(error: &PcapError) -> Problem {
+    match error {
+        PcapError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Problem::Truncated
+        }
+        other => Problem::Broken(said(other)),
+    }
+}
+
+fn said(error: &PcapError) -> String {
+    match error {
+        PcapError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "the file ends inside".to_owned()
+        }
+        PcapError::IoError(error) => format!("reading fails: {error}"),
+        other => other.to_string(),
+    }
+}
+
+/// The first bytes of a stream, and a stream that still begins with them.
+fn peek(mut source: Source) -> io::Result<(Vec<u8>, Source)> {
+    let mut head = Vec::with_capacity(PEEK_LEN);
+    source.by_ref().take(PEEK_LEN as u64).read_to_end(&mut head)?;
+    Ok((head.clone(), Box::new(Cursor::new(head).chain(source))))
+}
+
+fn is_classic(head: &[u8]) -> bool {
+    const MICROSECONDS: u32 = 0xa1b2_c3d4;
+    const NANOSECONDS: u32 = 0xa1b2_3c4d;
+    head.first_chunk().is_some_and(|&magic| {
+        let (big, little) = (u32::from_be_bytes(magic), u32::from_le_bytes(magic));
+        [MICROSECONDS, NANOSECONDS].iter().any(|magic| big == *magic || little == *magic)
+    })
+}
+
+/// The length of a section header block, which begins a pcapng.
+fn section_len(head: &[u8], order: Endianness) -> u64 {
+    let len = head.get(4..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+    u64::from(match order {
+        Endianness::Big => u32::from_be_bytes(len),
+        Endianness::Little => u32::from_le_bytes(len),
+    })
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("file", &self.file)
+            .field("link_type", &self.link_number)
+            .field("packets", &self.packets)
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
+    }
+}
