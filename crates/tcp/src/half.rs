@@ -1,6 +1,7 @@
-//! What one side of a connection has sent, promised and acknowledged, and the window arithmetic
-//! on it (tcp.md's "1.2": van Rooij's formulae as netfilter applies them, in their strict form: what
-//! netfilter would let pass without believing it, we drop or trim, for we stand in the wire).
+//! What one side of a connection has sent, promised and acknowledged, and the window arithmetic on it:
+//! van Rooij's, "Real Stateful TCP Packet Filtering in IP Filter", as netfilter applies it, but
+//! strict. What netfilter would let pass without believing it, we drop or trim, for we stand in the
+//! wire.
 
 use tollgate_wire::{Seq, Timestamp};
 
@@ -8,8 +9,9 @@ use tollgate_wire::{Seq, Timestamp};
 pub(crate) const SCALE_MAX: u8 = 14;
 /// The least slack, in bytes, for old acknowledgments and old data; netfilter's MAXACKWINDOW.
 const OLD_MIN: u32 = 66_000;
-/// What is assumed of a window that was never seen: the most that scaling can express.
-pub(crate) const WINDOW_UNKNOWN: u32 = 1 << 30;
+/// What is assumed of a window that was never seen, in bytes: the most of which four fit into the
+/// sequence space, so that comparisons hold.
+pub(crate) const WINDOW_UNKNOWN: u32 = 1 << 29;
 /// Age at which a remembered timestamp means nothing any more: 24 days (RFC 7323 section 5.5), in
 /// [`coarse`] ticks.
 const TIMESTAMP_STALE: u32 = 1_931_190;
@@ -68,7 +70,7 @@ impl Half {
 
     /// Takes the contiguous edge that is committed, and whether it lies past the FIN.
     pub(crate) fn commit(&mut self, edge: Seq, fin: bool) {
-        self.next = edge;
+        self.next = self.next.max(edge);
         self.fin |= fin;
         self.young &= edge.0.wrapping_sub(self.start.0) < 1 << 30;
     }

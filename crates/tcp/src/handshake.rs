@@ -17,8 +17,8 @@ const ANSWERS_MAX: usize = 4;
 /// then acknowledges the SYN alone and the client sends the bytes again, where they can be inspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshake {
-    /// The client's newest SYN, and the one before it if that had another number: until a SYN-ACK
-    /// picks one, either may be the one that lives (RFC 9293 section 3.10.7.3).
+    /// The client's newest SYN, and its first if that had another number: until a SYN-ACK picks one,
+    /// either may be the one that lives (RFC 9293 section 3.10.7.3).
     offer: Offer,
     previous: Option<Offer>,
     /// The server's numbers; the first `answers` count.
@@ -216,8 +216,8 @@ impl Handshake {
             return Err(Invalid::UnexpectedSignature);
         }
         let terms = Terms::of(segment);
-        let known = self.answer_seqs.iter().take(usize::from(self.answers));
-        if known.clone().any(|&seq| seq == segment.seq) {
+        let known = self.answers().any(|answer| answer == (segment.seq, to_previous));
+        if known {
             self.answer.repeat(terms, self.answers == 1);
         } else {
             let slot = self.answer_seqs.get_mut(usize::from(self.answers));
@@ -262,7 +262,7 @@ impl Handshake {
         Err(Invalid::BeforeHandshake)
     }
 
-    /// Only what every stack in that state honours ends the handshake (tcp.md "1.5").
+    /// Only what every stack in that state honours ends the handshake (RFC 9293 section 3.10.7).
     fn rst(&self, direction: Direction, segment: &Segment) -> Result<Progress, Invalid> {
         let ack = segment.has(Flags::ACK);
         match direction {
@@ -295,18 +295,15 @@ impl Handshake {
     /// Makes the pair of numbers that the client's `segment` acknowledges the only one. False when
     /// there is none.
     fn choose(&mut self, segment: &Segment) -> bool {
-        let Some(index) = self.server_isns().position(|isn| segment.ack == isn + 1) else {
-            return false;
-        };
-        let to_previous = self.answers_previous & (1 << index) != 0;
-        let Some(offer) = (if to_previous { self.previous } else { Some(self.offer) }) else {
-            return false;
-        };
+        let offer_of = |to_previous| if to_previous { self.previous } else { Some(self.offer) };
         // The ACK itself may be lost before us, so that data beyond the first byte is what comes.
-        let ahead = segment.data_seq().distance(offer.isn + 1);
-        if !(0..=i32::from(self.answer.window) + 1).contains(&ahead) {
-            return false;
-        }
+        let reach = 0..=i32::from(self.answer.window) + 1;
+        let chosen = self
+            .answers()
+            .filter(|&(isn, _)| segment.ack == isn + 1)
+            .filter_map(|(_, to_previous)| offer_of(to_previous))
+            .find(|offer| reach.contains(&segment.data_seq().distance(offer.isn + 1)));
+        let Some(offer) = chosen else { return false };
         self.offer = offer;
         self.previous = None;
         self.keep_answer(segment.ack - 1);
@@ -319,21 +316,29 @@ impl Handshake {
         self.answers_previous = 0;
     }
 
-    /// Makes `offer` the newest. Answers to the one before the previous are of no use to anyone now.
+    /// Each of the server's numbers, and whether it answers the older SYN.
+    fn answers(&self) -> impl Iterator<Item = (Seq, bool)> {
+        let bits = self.answers_previous;
+        self.server_isns().enumerate().map(move |(index, isn)| (isn, bits & (1 << index) != 0))
+    }
+
+    /// Makes `offer` the newest. The first one stays beside it, so that nobody who forges SYNs can
+    /// push out the one that came before them; the one between, and answers to it, are forgotten.
     fn push_offer(&mut self, offer: Offer) {
-        let mut kept = 0_u8;
-        let old = self.answer_seqs;
-        for (index, isn) in old.into_iter().take(usize::from(self.answers)).enumerate() {
-            if self.answers_previous & (1 << index) == 0 {
+        if self.previous.is_none() {
+            self.previous = Some(self.offer);
+            self.answers_previous = (1 << self.answers) - 1;
+        } else {
+            let mut kept = 0_u8;
+            for (isn, _) in { *self }.answers().filter(|&(_, to_previous)| to_previous) {
                 if let Some(slot) = self.answer_seqs.get_mut(usize::from(kept)) {
                     *slot = isn;
+                    kept += 1;
                 }
-                kept += 1;
             }
+            self.answers = kept;
+            self.answers_previous = (1 << kept) - 1;
         }
-        self.answers = kept;
-        self.answers_previous = (1 << kept) - 1;
-        self.previous = Some(self.offer);
         self.offer = offer;
     }
 }

@@ -1,9 +1,9 @@
 //! A TCP connection seen from the middle.
 //!
-//! Three parts, each closed over nothing but the segments it is shown. [`Handshake`] and [`Tracker`]
+//! Its parts are closed over nothing but the segments it is shown. [`Handshake`] and [`Tracker`]
 //! say what a segment means for a connection and whether it may pass; [`Reassembler`] puts the bytes
-//! of one direction in order, so that every byte is shown once and every copy of it leaves the same;
-//! [`reset`] says which RSTs end a connection at both ends, whatever the stack.
+//! of one direction in order, so that every byte is shown once, and with [`Retention`] every copy of it
+//! leaves the same; [`reset`] says which RSTs end a connection at both ends, whatever the stack.
 //!
 //! None of them owns a link, reads a clock or holds a frame that it cannot give back. What may be
 //! believed and what must be dropped follows one rule: ambiguous *data* is safe, since the first valid
@@ -16,6 +16,7 @@ mod handshake;
 mod invalid;
 mod reassembler;
 pub mod reset;
+mod retention;
 mod segment;
 mod state;
 mod tracker;
@@ -23,6 +24,7 @@ mod tracker;
 pub use handshake::{Handshake, Progress};
 pub use invalid::Invalid;
 pub use reassembler::{Held, Limits, Payload, Push, Ready, Reassembler};
+pub use retention::{Copied, Retention};
 pub use segment::Segment;
 pub use state::{State, Timeouts};
 pub use tracker::{Step, Tracker};

@@ -4,8 +4,7 @@
 //! allocation. Everything else is in `held`, which exists only while there is a hole.
 //!
 //! Bytes are forgotten here once they are committed. That a later copy of a byte that was forwarded
-//! but not acknowledged equals the first is the job of `retention`, which remembers them until the
-//! cumulative ACK passes.
+//! but not acknowledged equals the first is the job of [`Retention`](crate::Retention).
 
 mod held;
 
@@ -115,6 +114,16 @@ impl<B: Payload> Reassembler<B> {
             });
         }
         self.push_slow(seq, fin, buffer, limits)
+    }
+
+    /// Gives up the bytes before `seq`, which the receiver has without us: only for a connection that
+    /// was picked up in the middle. Does nothing unless `seq` lies ahead. [`Reassembler::pop`] may then
+    /// have more.
+    pub fn skip_to(&mut self, seq: Seq) {
+        if let Ok(ahead @ 1..) = u32::try_from(seq.distance(self.next)) {
+            self.next += ahead;
+            self.position += u64::from(ahead);
+        }
     }
 
     /// The next held buffer that no hole is before, until there is none.

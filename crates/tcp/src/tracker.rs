@@ -1,3 +1,6 @@
+mod control;
+mod data;
+
 use std::ops::Range;
 
 use tollgate_wire::{Direction, Flags, PerDirection, Seq, Timestamp};
@@ -13,11 +16,13 @@ use crate::{Invalid, Segment, State};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tracker {
     halves: PerDirection<Half>,
-    /// The last SYN that passed without being believed.
+    /// The last SYN that passed without being believed, and which way it went.
     late_syn: Seq,
-    /// Which way it went.
     late_syn_direction: Direction,
     late_syn_seen: bool,
+    /// Whose end of this connection may be gone, since when in [`moment`]s.
+    doubt: Option<Direction>,
+    doubt_since: u32,
     /// Both sides sent timestamps on their SYNs, so that PAWS holds.
     timestamps: bool,
     /// Both sides sign their segments, so that none can be changed or forged.
@@ -26,9 +31,6 @@ pub struct Tracker {
     midstream: bool,
     /// A RST at the exact edge has passed.
     reset: bool,
-    /// A RST has passed that only some stacks honour, or the peer has answered a late SYN as if this
-    /// connection were gone: it may be over, so a SYN opens the next.
-    doubtful: bool,
 }
 
 /// What a valid segment means.
@@ -80,11 +82,12 @@ impl Tracker {
             late_syn: Seq(0),
             late_syn_direction: Direction::ToServer,
             late_syn_seen: false,
+            doubt: None,
+            doubt_since: 0,
             timestamps,
             signed,
             midstream: false,
             reset: false,
-            doubtful: false,
         }
     }
 
@@ -97,8 +100,11 @@ impl Tracker {
     pub fn pickup(direction: Direction, segment: &Segment) -> Self {
         let half = |start, ack| Half::new(start, ack, WINDOW_UNKNOWN, SCALE_MAX);
         let (sender, receiver) = (segment.data_seq(), segment.ack);
-        let mut halves =
-            PerDirection { to_server: half(sender, receiver), to_client: half(receiver, sender) };
+        // What the receiver has acknowledged is not known: what was sent before may be sent again.
+        let mut halves = PerDirection {
+            to_server: half(sender, receiver),
+            to_client: half(receiver, sender - WINDOW_UNKNOWN / 2),
+        };
         if direction == Direction::ToClient {
             std::mem::swap(&mut halves.to_server, &mut halves.to_client);
         }
@@ -118,14 +124,14 @@ impl Tracker {
     ) -> Result<Step, Invalid> {
         check_flags(segment)?;
         if segment.has(Flags::SYN) && !segment.has(Flags::ACK) {
-            return Ok(self.syn(direction, segment));
+            return Ok(self.syn(direction, segment, now));
         }
         self.check_signature(segment)?;
         if segment.has(Flags::RST) {
-            return self.rst(direction, segment);
+            return self.rst(direction, segment, now);
         }
         if segment.has(Flags::SYN) {
-            return self.syn_ack(direction, segment);
+            return self.syn_ack(direction, segment, now);
         }
         if !segment.has(Flags::ACK) {
             return Err(Invalid::NoAck);
@@ -151,11 +157,25 @@ impl Tracker {
         self.halves[direction].start
     }
 
+    /// The contiguous edge of `direction`. In a connection picked up in the middle it may lie beyond
+    /// the reassembler's, when the receiver acknowledges what passed before; the reassembler is then
+    /// to skip there ([`Reassembler::skip_to`](crate::Reassembler::skip_to)).
+    #[must_use]
+    pub fn next(&self, direction: Direction) -> Seq {
+        self.halves[direction].next
+    }
+
+    /// Whether its beginning was not seen.
+    #[must_use]
+    pub const fn is_midstream(&self) -> bool {
+        self.midstream
+    }
+
     /// Tells the contiguous edge that the reassembler of `direction` has committed; `fin` when it
     /// lies past the FIN.
     pub fn committed(&mut self, direction: Direction, edge: Seq, fin: bool) {
         let half = &mut self.halves[direction];
-        debug_assert!(edge.at_or_after(half.next), "what is committed stays");
+        debug_assert!(self.midstream || edge.at_or_after(half.next), "what is committed stays");
         half.commit(edge, fin);
     }
 
@@ -179,13 +199,15 @@ impl Tracker {
         }
     }
 
-    /// Highest acknowledgment seen from the receiver of `direction`.
-    pub(crate) fn acknowledged(&self, direction: Direction) -> Seq {
+    /// Highest valid acknowledgment seen from the receiver of `direction`.
+    #[must_use]
+    pub fn acknowledged(&self, direction: Direction) -> Seq {
         self.halves[direction.reverse()].ack_max
     }
 
     /// Contiguous edge of what has left in `direction`.
-    pub(crate) fn edge(&self, direction: Direction) -> Seq {
+    #[must_use]
+    pub fn edge(&self, direction: Direction) -> Seq {
         self.halves[direction].forwarded
     }
 
@@ -205,155 +227,6 @@ impl Tracker {
             (true, false) => Err(Invalid::MissingSignature),
             _ => Ok(()),
         }
-    }
-
-    /// A SYN in a connection we know. Stacks answer it with a challenge ACK and change nothing
-    /// (RFC 5961 section 4); if they have forgotten the connection, they open a new one.
-    fn syn(&mut self, direction: Direction, segment: &Segment) -> Step {
-        let half = &self.halves[direction];
-        let opens = match self.state() {
-            State::Reset => true,
-            // RFC 9293 section 3.6.1 and RFC 6191: a later number or a later timestamp.
-            State::TimeWait => {
-                let later = segment.options.timestamps.filter(|_| half.ts_known);
-                segment.seq.at_or_after(half.next)
-                    || later
-                        .is_some_and(|ts| ts.value.wrapping_sub(half.ts_recent).cast_signed() > 0)
-            }
-            _ => self.doubtful,
-        };
-        if opens {
-            return Step::Reopen;
-        }
-        self.late_syn = segment.seq;
-        self.late_syn_direction = direction;
-        self.late_syn_seen = true;
-        Step::Strip
-    }
-
-    /// Whether `segment` answers the SYN that passed and was not believed: then the peer holds no
-    /// such connection any more.
-    fn answers_late_syn(&self, direction: Direction, segment: &Segment) -> bool {
-        self.late_syn_seen
-            && self.late_syn_direction == direction.reverse()
-            && segment.ack == self.late_syn + 1
-    }
-
-    fn syn_ack(&mut self, direction: Direction, segment: &Segment) -> Result<Step, Invalid> {
-        let (half, peer) = (&self.halves[direction], &self.halves[direction.reverse()]);
-        let acks = segment.ack.at_or_after(peer.start) && segment.ack.at_or_before(peer.forwarded);
-        let again = segment.seq + 1 == half.start && peer.young && acks;
-        if again && segment.len == 0 && !self.midstream {
-            return Ok(Step::Pass);
-        }
-        if self.answers_late_syn(direction, segment) {
-            // The server has opened anew for a SYN that we took for a stray. The client sends it
-            // again, and then it opens.
-            self.doubtful = true;
-        }
-        Err(Invalid::UnexpectedSynAck)
-    }
-
-    fn rst(&mut self, direction: Direction, segment: &Segment) -> Result<Step, Invalid> {
-        let half = &self.halves[direction];
-        let peer = &self.halves[direction.reverse()];
-        if self.answers_late_syn(direction, segment) && segment.has(Flags::ACK) {
-            self.reset = true;
-            return Ok(Step::Reset);
-        }
-        let ack_known = !segment.has(Flags::ACK) || segment.ack == Seq(0);
-        if !ack_known && segment.ack.after(peer.forwarded) {
-            return Err(Invalid::RstAck);
-        }
-        let fin_left = half.fin && half.forwarded == half.next;
-        let exact =
-            segment.seq == half.forwarded || (fin_left && segment.seq + 1 == half.forwarded);
-        if exact {
-            self.reset = true;
-            return Ok(Step::Reset);
-        }
-        if segment.seq == peer.ack_max {
-            // The receiver takes it if what we forwarded beyond has not reached it.
-            self.doubtful = true;
-            return Ok(Step::Pass);
-        }
-        Err(Invalid::RstOffEdge)
-    }
-
-    fn check_ack(&self, direction: Direction, segment: &Segment) -> Result<(), Invalid> {
-        let (half, peer) = (&self.halves[direction], &self.halves[direction.reverse()]);
-        if segment.ack.after(peer.forwarded) {
-            return Err(Invalid::AckBeyond);
-        }
-        // Nothing before the first byte can be acknowledged; Linux bounds it so, too.
-        let mut lowest = half.ack_max - half.slack();
-        if peer.young && !self.midstream {
-            lowest = lowest.max(peer.start);
-        }
-        if segment.ack.before(lowest) { Err(Invalid::AckBelow) } else { Ok(()) }
-    }
-
-    /// Where the window ends for this segment, as the number after the last byte it may carry.
-    fn check_window(&self, direction: Direction, segment: &Segment) -> Result<Seq, Invalid> {
-        let (half, peer) = (&self.halves[direction], &self.halves[direction.reverse()]);
-        // A probe of a closed window carries one byte beyond it (RFC 9293 section 3.8.6.1), and
-        // what is sent after it is numbered so.
-        let probe = u32::from(segment.seq == peer.edge_max);
-        if segment.seq.after(peer.edge_max + 1)
-            || (segment.len > 0 && segment.seq.after(peer.edge_max))
-        {
-            return Err(Invalid::BeyondWindow);
-        }
-        if segment.end().before(half.next - peer.slack()) {
-            return Err(Invalid::BelowWindow);
-        }
-        Ok(peer.edge_max + probe)
-    }
-
-    /// Takes acknowledgment, window and timestamp of a valid segment.
-    fn believe(&mut self, direction: Direction, segment: &Segment, now: Timestamp) {
-        let read = self.acknowledged(direction);
-        let half = &mut self.halves[direction];
-        half.acknowledge(segment.ack, segment.window);
-        // RFC 7323 section 4.3: only what starts at or before the last ACK moves the clock, or
-        // reordering alone would make honest segments old.
-        let moves = segment.seq.at_or_before(read) && segment.end().at_or_after(read);
-        if let Some(clock) = segment.options.timestamps.filter(|_| self.timestamps && moves) {
-            half.take_timestamp(clock.value, now);
-        }
-    }
-
-    /// Which part of a segment with payload or FIN belongs to the stream.
-    fn data(&self, direction: Direction, segment: &Segment, window: Seq) -> Result<Step, Invalid> {
-        let half = &self.halves[direction];
-        let end = segment.data_end();
-        let mut right = end.min(window);
-        if let Some(fin) = half.fin_seq() {
-            if segment.len > 0 && segment.seq.at_or_after(fin) {
-                return Err(Invalid::BeyondFin);
-            }
-            right = right.min(fin);
-        }
-        // What is acknowledged reaches no reader any more, so no copy of it need leave; the header
-        // alone makes the receiver acknowledge again. That also empties the garbage byte of a
-        // keep-alive.
-        let left = self.acknowledged(direction).max(segment.seq).min(end);
-        let fin = segment.has(Flags::FIN)
-            && right == end
-            && match half.fin_seq() {
-                Some(fin) => fin == end,
-                None => end.at_or_after(half.next),
-            };
-        let offset = |seq: Seq| seq.distance(segment.seq).max(0).cast_unsigned();
-        let take = offset(left)..offset(right);
-        if take.start >= take.end {
-            return Ok(if fin {
-                Step::Data { take: segment.len..segment.len, fin }
-            } else {
-                Step::Strip
-            });
-        }
-        Ok(Step::Data { take, fin })
     }
 }
 
@@ -383,7 +256,7 @@ mod tests {
     #[test]
     fn trackers_and_handshakes_are_small() {
         assert_eq!(size_of::<Half>(), 36);
-        assert_eq!(size_of::<Tracker>(), 84);
+        assert_eq!(size_of::<Tracker>(), 88);
         assert_eq!(size_of::<Handshake>(), 64);
         assert_eq!(size_of::<crate::Reassembler<u64>>(), 24);
     }

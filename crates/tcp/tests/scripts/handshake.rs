@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tollgate_tcp::{Invalid, State};
 use tollgate_wire::Flags;
 
@@ -259,6 +261,7 @@ fn a_server_that_forgot_and_opens_anew_costs_one_more_syn() {
     let new = Ends { client: 500_000, server: 600_000 };
     gate.passes(new.syn());
     gate.drops(new.syn_ack(), Invalid::UnexpectedSynAck);
+    gate.now = gate.now + Duration::from_secs(1);
     gate.passes(new.syn());
     gate.passes(new.syn_ack());
     gate.passes(new.ack(C, 1, 1));
@@ -272,7 +275,45 @@ fn a_server_that_forgot_and_refuses_is_heard() {
     gate.passes(new.syn());
     let refusal = Packet::new(S, 0, new.client + 1, Flags::RST | Flags::ACK, b"");
     gate.passes(refusal);
-    assert_eq!(gate.state(), Some(State::Reset));
+    assert_eq!(gate.state(), Some(State::Established), "anyone can forge the two");
+}
+
+#[test]
+fn nobody_who_forges_both_sides_blindly_can_take_a_connections_place() {
+    let forged = Ends { client: 500_000, server: 600_000 };
+    let mut gate = established();
+    gate.passes(forged.syn());
+    gate.drops(forged.syn_ack(), Invalid::UnexpectedSynAck);
+    // At once: the server has had no time to show that it lives.
+    gate.passes(forged.syn());
+    gate.passes(ENDS.ack(S, 1, 1));
+    gate.now = gate.now + Duration::from_secs(5);
+    gate.passes(forged.syn());
+    assert_eq!((gate.state(), gate.reopened), (Some(State::Established), 0));
+    gate.passes(ENDS.c(1, "alive"));
+}
+
+#[test]
+fn forged_syns_do_not_push_out_the_first() {
+    let mut gate = syn_sent();
+    for client in [100_000, 200_000, 300_000] {
+        gate.passes(other(client).syn());
+    }
+    gate.passes(ENDS.syn_ack());
+    gate.passes(ENDS.ack(C, 1, 1));
+    assert_eq!(gate.state(), Some(State::Established));
+}
+
+#[test]
+fn a_server_may_answer_two_syns_with_one_number() {
+    let mut gate = syn_sent();
+    let second = other(900_000);
+    gate.passes(ENDS.syn_ack());
+    gate.passes(second.syn());
+    gate.passes(second.syn_ack());
+    gate.passes(second.ack(C, 1, 1));
+    gate.passes(second.c(1, "data"));
+    assert_eq!(gate.shown(C), "data");
 }
 
 #[test]
@@ -440,6 +481,19 @@ fn a_connection_is_picked_up_in_the_middle() {
     gate.holds(ENDS.make(S, 1_000_007, 16, Flags::ACK, "far, but windows are unknown"));
     assert_eq!(gate.shown(C), "from the middle");
     assert_eq!(gate.shown(S), "answer");
+}
+
+#[test]
+fn what_passed_before_the_pickup_may_be_sent_again_and_acknowledged() {
+    let mut gate = Gate { pickup: true, ..Gate::default() };
+    // The first that is seen is sent again: [5, 9) and [9, 13) have passed before.
+    gate.passes(ENDS.make(C, 5, 1, Flags::ACK, "5678"));
+    gate.passes(ENDS.make(C, 1, 1, Flags::ACK, "1234"));
+    gate.holds(ENDS.make(C, 13, 1, Flags::ACK, "new"));
+    gate.passes(ENDS.ack(S, 1, 13));
+    gate.leave(ENDS.c(16, "er"), &[ENDS.make(C, 13, 1, Flags::ACK, "new"), ENDS.c(16, "er")]);
+    assert_eq!(gate.shown(C), "5678newer");
+    gate.drops(ENDS.ack(S, 1, 100_000_000), Invalid::AckBeyond);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod handshake;
 mod model;
 mod oracle;
 mod overlap;
+mod policies;
 mod reset;
 mod support;
 mod vectors;

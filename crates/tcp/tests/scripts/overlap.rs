@@ -163,6 +163,45 @@ fn the_first_copy_of_a_byte_wins_whatever_the_overlap() {
     assert_eq!(second_copy((5, "AAA"), (2, "BBBBBB")), ("BBBAAA".into(), some("BBBAAA")));
 }
 
+// B10
+#[test]
+fn a_longer_copy_that_disagrees_is_rewritten_where_it_overlaps() {
+    let mut gate = established();
+    gate.passes(ENDS.c(1, "AAAA"));
+    gate.leaves_with(ENDS.c(1, "BBBBBB"), "AAAABB");
+    assert_eq!(gate.shown(C), "AAAABB");
+}
+
+// B16
+#[test]
+fn copies_that_grow_from_one_start_are_rewritten() {
+    let mut gate = established();
+    gate.passes(ENDS.c(1, "A"));
+    gate.leaves_with(ENDS.c(1, "BB"), "AB");
+    gate.leaves_with(ENDS.c(1, "CCC"), "ABC");
+    assert_eq!(gate.shown(C), "ABC");
+}
+
+// B18, B20, B27
+#[test]
+fn a_copy_that_disagrees_before_the_ack_leaves_as_the_first_did() {
+    let mut gate = established();
+    gate.passes(ENDS.c(1, "EVILDATA"));
+    gate.leaves_with(ENDS.c(1, "GOODDATA"), "EVILDATA");
+    gate.passes(ENDS.ack(S, 1, 5));
+    gate.leave(ENDS.c(1, "GOODWORD"), &[ENDS.c(5, "DATA")]);
+    assert_eq!(gate.shown(C), "EVILDATA");
+}
+
+// B26
+#[test]
+fn a_racing_answer_reads_the_same_for_the_rule_and_the_client() {
+    let mut gate = established();
+    gate.passes(ENDS.s(1, "forged answer"));
+    gate.leaves_with(ENDS.s(1, "honest answer, and longer"), "forged answer, and longer");
+    assert_eq!(gate.shown(S), "forged answer, and longer");
+}
+
 // B11
 #[test]
 fn a_hole_filler_that_overlaps_what_is_held_is_rewritten() {

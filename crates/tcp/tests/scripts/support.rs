@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use tollgate_tcp::{
-    Handshake, Invalid, Limits, Payload, Progress, Push, Ready, Reassembler, Segment, State, Step,
-    Tracker,
+    Handshake, Invalid, Limits, Payload, Progress, Push, Ready, Reassembler, Retention, Segment,
+    State, Step, Tracker,
 };
 use tollgate_wire::{Direction, Flags, Options, PerDirection, Seq, Timestamp, Timestamps};
 
@@ -113,6 +113,7 @@ pub(crate) struct Open {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) reassembler: Reassembler<Packet>,
+    pub(crate) retention: Retention,
     pub(crate) shown: Vec<u8>,
     pub(crate) ended: bool,
 }
@@ -298,6 +299,7 @@ impl Open {
     fn new(tracker: Tracker) -> Self {
         let stream = |direction| Stream {
             reassembler: Reassembler::new(tracker.start(direction)),
+            retention: Retention::new(tracker.start(direction)),
             shown: Vec::new(),
             ended: false,
         };
@@ -305,10 +307,19 @@ impl Open {
         Self { tracker, streams }
     }
 
-    fn data(&mut self, packet: Packet, limits: &Limits) -> Fate {
+    fn data(&mut self, mut packet: Packet, limits: &Limits) -> Fate {
         let direction = packet.direction;
         let (seq, fin) = (packet.segment().data_seq(), packet.flags.contains(Flags::FIN));
         let stream = &mut self.streams[direction];
+        let mut left = Vec::new();
+        if self.tracker.is_midstream() {
+            stream.reassembler.skip_to(self.tracker.next(direction));
+            while let Some(ready) = stream.reassembler.pop() {
+                left.push(stream.show(ready));
+            }
+        }
+        stream.retention.acknowledged(self.tracker.acknowledged(direction));
+        stream.retention.check(seq, &mut packet.bytes);
         let ready = match stream.reassembler.push(seq, fin, packet, limits) {
             Push::Ready(ready) => ready,
             Push::Held => return Fate::Held,
@@ -316,7 +327,7 @@ impl Open {
             Push::Redundant(_) => return Fate::Redundant,
             Push::Full(_) => return Fate::Full,
         };
-        let mut left = vec![stream.show(ready)];
+        left.push(stream.show(ready));
         while let Some(ready) = stream.reassembler.pop() {
             left.push(stream.show(ready));
         }
@@ -332,6 +343,8 @@ impl Stream {
         let mut packet = ready.buffer;
         let fresh = ready.fresh.start as usize..ready.fresh.end as usize;
         assert!(!self.ended || fresh.is_empty(), "nothing is shown after the end");
+        let at = packet.segment().data_seq() + ready.fresh.start;
+        self.retention.record(at, &packet.bytes[fresh.clone()], 1 << 20);
         self.shown.extend_from_slice(&packet.bytes[fresh]);
         self.ended |= ready.fin;
         let has_fin = packet.flags.contains(Flags::FIN);

@@ -71,7 +71,7 @@ fn all_422_overlaps_behind_a_hole_give_the_first_bytes_to_the_rule_and_to_the_re
 }
 
 #[test]
-fn all_422_overlaps_in_order_give_the_first_bytes_to_the_rule() {
+fn all_422_overlaps_in_order_give_the_first_bytes_to_the_rule_and_to_the_receiver() {
     let vectors: Value = serde_json::from_str(VECTORS).unwrap();
     for case in vectors["cases"].as_array().unwrap() {
         let first_wins = case["first_wins"].as_str().unwrap();
@@ -83,7 +83,10 @@ fn all_422_overlaps_in_order_give_the_first_bytes_to_the_rule() {
                 packets.push(ENDS.c(offset, "."));
             }
         }
-        run(&mut gate, packets);
+        let left = run(&mut gate, packets);
         assert_eq!(gate.shown(C), first_wins, "{}", case["id"]);
+        for read in receivers(&left, ENDS.client + 1, first_wins.len()) {
+            assert_eq!(String::from_utf8(read).unwrap(), first_wins, "{}", case["id"]);
+        }
     }
 }

@@ -1,0 +1,166 @@
+use std::collections::VecDeque;
+
+use tollgate_wire::Seq;
+
+/// The bytes of one direction that have left and that the receiver has not acknowledged: what a later
+/// copy of them is made equal to, so that no two copies that leave differ (the receiver may have lost
+/// the first, or may throw away what it has only acknowledged selectively, RFC 2018 section 8).
+///
+/// It is a copy of its own, which costs one pass over each payload and as much memory as is in
+/// flight, up to a bound; beyond it the oldest bytes are forgotten, since the newest are the ones
+/// most likely to be sent again unchanged. Keeping the frames instead costs no pass but pins a whole
+/// buffer for each segment, however small; keyed hashes would be smaller still, but cannot verify a
+/// segment that is cut anew, and a sender whose path MTU shrank cuts all of them anew.
+#[derive(Clone, Debug, Default)]
+pub struct Retention {
+    /// The number of the first byte in `bytes`.
+    first: Seq,
+    bytes: VecDeque<u8>,
+}
+
+/// What [`Retention::check`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// Every byte that left before is the same.
+    Verified,
+    /// Some were not, and are now; the checksum is wrong.
+    Rewritten,
+    /// This many bytes at its beginning left once and are forgotten: whether they are the same is not
+    /// known, and the owner decides. The rest is the same, after a change if `rewritten`.
+    Unknown {
+        /// How many.
+        bytes: u32,
+        /// Whether others were changed, so that the checksum is wrong.
+        rewritten: bool,
+    },
+}
+
+impl Retention {
+    /// Nothing yet of a stream whose first byte has the number `start`.
+    #[must_use]
+    pub const fn new(start: Seq) -> Self {
+        Self { first: start, bytes: VecDeque::new() }
+    }
+
+    /// Remembers `fresh` bytes that leave at `seq` for the first time, `bytes_max` in all.
+    pub fn record(&mut self, seq: Seq, fresh: &[u8], bytes_max: u32) {
+        if fresh.is_empty() {
+            return;
+        }
+        if seq != self.end() {
+            // Something was skipped, or not recorded: what is before cannot be told from it.
+            self.bytes.clear();
+            self.first = seq;
+        }
+        self.bytes.extend(fresh);
+        let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        self.forget(self.bytes.len().saturating_sub(most));
+    }
+
+    /// Forgets what the receiver has acknowledged cumulatively.
+    pub fn acknowledged(&mut self, ack: Seq) {
+        let count = usize::try_from(ack.distance(self.first)).unwrap_or(0);
+        self.forget(count.min(self.bytes.len()));
+        if self.bytes.is_empty() {
+            // An idle connection need keep nothing.
+            self.bytes = VecDeque::new();
+        }
+    }
+
+    /// Makes every byte of `copy` that has left before equal to what left. Bytes beyond those are
+    /// not touched: they are new.
+    pub fn check(&self, seq: Seq, copy: &mut [u8]) -> Copied {
+        let ahead = seq.distance(self.first);
+        let skip = usize::try_from(ahead).unwrap_or(0);
+        let unknown = usize::try_from(-i64::from(ahead)).unwrap_or(0).min(copy.len());
+        let (front, back) = self.bytes.as_slices();
+        let mut rest = copy.get_mut(unknown..).unwrap_or_default();
+        let mut rewritten = false;
+        let halves = [
+            front.get(skip..).unwrap_or_default(),
+            back.get(skip.saturating_sub(front.len())..).unwrap_or_default(),
+        ];
+        for kept in halves {
+            let (now, later) = rest.split_at_mut(kept.len().min(rest.len()));
+            if let Some(kept) = kept.get(..now.len()).filter(|kept| *kept != now) {
+                now.copy_from_slice(kept);
+                rewritten = true;
+            }
+            rest = later;
+        }
+        match u32::try_from(unknown).unwrap_or(u32::MAX) {
+            0 if rewritten => Copied::Rewritten,
+            0 => Copied::Verified,
+            bytes => Copied::Unknown { bytes, rewritten },
+        }
+    }
+
+    /// Bytes that are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn end(&self) -> Seq {
+        // No more is remembered than a window, far below what wraps.
+        self.first + u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
+    }
+
+    fn forget(&mut self, count: usize) {
+        self.bytes.drain(..count);
+        self.first += u32::try_from(count).unwrap_or(u32::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(text: &str) -> Retention {
+        let mut retention = Retention::new(Seq(u32::MAX));
+        retention.record(Seq(u32::MAX), text.as_bytes(), 100);
+        retention
+    }
+
+    #[track_caller]
+    fn check(retention: &Retention, seq: Seq, copy: &str, outcome: Copied, becomes: &str) {
+        let mut bytes = copy.as_bytes().to_vec();
+        assert_eq!(retention.check(seq, &mut bytes), outcome);
+        assert_eq!(String::from_utf8(bytes).unwrap(), becomes);
+    }
+
+    #[test]
+    fn a_copy_cut_in_any_way_is_verified_or_made_equal() {
+        let retention = kept("abcdef");
+        check(&retention, Seq(u32::MAX), "abcdef", Copied::Verified, "abcdef");
+        check(&retention, Seq(1), "cd", Copied::Verified, "cd");
+        check(&retention, Seq(1), "XX", Copied::Rewritten, "cd");
+        check(&retention, Seq(3), "XXnew", Copied::Rewritten, "efnew");
+        check(&retention, Seq(5), "new", Copied::Verified, "new");
+        check(&retention, Seq(50), "new", Copied::Verified, "new");
+    }
+
+    #[test]
+    fn what_is_acknowledged_or_over_the_bound_is_unknown() {
+        let mut retention = kept("abcdef");
+        retention.acknowledged(Seq(1));
+        assert_eq!(retention.len(), 4);
+        let unknown = |bytes, rewritten| Copied::Unknown { bytes, rewritten };
+        check(&retention, Seq(0), "XX", unknown(1, true), "Xc");
+        check(&retention, Seq(0), "Xcd", unknown(1, false), "Xcd");
+        retention.acknowledged(Seq(0));
+        retention.record(Seq(2), b"", 5);
+        retention.record(Seq(5), b"ghij", 5);
+        assert_eq!(retention.len(), 5);
+        check(&retention, Seq(1), "XXXXXXXX", unknown(3, true), "XXXfghij");
+        retention.acknowledged(Seq(9));
+        assert!(retention.is_empty());
+        check(&retention, Seq(9), "new", Copied::Verified, "new");
+    }
+}
