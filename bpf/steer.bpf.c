@@ -95,7 +95,7 @@ struct fragment_hdr {
 #define EXTENSION_FRAGMENT 44
 #define EXTENSION_AUTHENTICATION 51
 #define EXTENSION_DESTINATION 60
-#define FRAGMENT_OFFSET 0xfff8
+#define FRAGMENT_OFFSET_OR_MORE 0xfff9
 
 /* The header at the cursor, which moves past it; NULL when the frame ends before. */
 static __always_inline void *hdr_take(struct hdr_cursor *nh, __u32 size)
@@ -146,16 +146,18 @@ static __always_inline enum kind parse_ipv4(struct hdr_cursor *nh)
 }
 
 /*
- * Walks the extension headers (RFC 8200 section 4) to the one that carries data. A later fragment
- * whose first header is again an extension header hides what it carries: user space has it then,
- * since what may be TCP must not pass unseen.
+ * Walks the extension headers (RFC 8200 section 4) to the one that carries data. If a fragment header
+ * is followed by yet another extension header, then only the first fragment shows what the datagram
+ * carries. User space has them all then, the first one too, as it could not reassemble the others
+ * without it: what may be TCP must not pass unseen. A fragment that is a whole datagram is no fragment
+ * (RFC 6946).
  */
 static __always_inline enum kind parse_ipv6(struct hdr_cursor *nh)
 {
 	struct ipv6hdr *ip = hdr_take(nh, sizeof(*ip));
 	struct extension_hdr *extension;
 	struct fragment_hdr *fragment;
-	bool later = false;
+	bool is_fragment = false;
 	__u8 next;
 	int i;
 
@@ -169,7 +171,7 @@ static __always_inline enum kind parse_ipv6(struct hdr_cursor *nh)
 		case EXTENSION_ROUTING:
 		case EXTENSION_DESTINATION:
 		case EXTENSION_AUTHENTICATION:
-			if (later)
+			if (is_fragment)
 				return KIND_TCP;
 			extension = hdr_take(nh, sizeof(*extension));
 			if (!extension)
@@ -182,12 +184,12 @@ static __always_inline enum kind parse_ipv6(struct hdr_cursor *nh)
 			next = extension->next;
 			break;
 		case EXTENSION_FRAGMENT:
-			if (later)
+			if (is_fragment)
 				return KIND_TCP;
 			fragment = hdr_take(nh, sizeof(*fragment));
 			if (!fragment)
 				return KIND_MALFORMED;
-			later = fragment->offset_and_flags & bpf_htons(FRAGMENT_OFFSET);
+			is_fragment = fragment->offset_and_flags & bpf_htons(FRAGMENT_OFFSET_OR_MORE);
 			next = fragment->next;
 			break;
 		case IPPROTO_TCP:

@@ -105,6 +105,11 @@ fn fragment(offset: u16) -> (u8, Vec<u8>) {
     (FRAGMENT, vec![0, high, low, 0, 0, 0, 7])
 }
 
+/// A fragment header of a datagram that is whole (RFC 6946).
+fn whole_fragment() -> (u8, Vec<u8>) {
+    (FRAGMENT, vec![0, 0, 0, 0, 0, 0, 7])
+}
+
 fn cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
     let mut cases = ipv4_cases();
     cases.extend(ipv6_cases());
@@ -200,6 +205,22 @@ fn ipv6_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
             "first fragment, options, TCP",
             chain(&[fragment(0), extension(DESTINATION, 1)], TCP),
             Tcp,
+        ),
+        (
+            "first fragment, options, UDP",
+            chain(&[fragment(0), extension(DESTINATION, 1)], UDP),
+            Tcp,
+        ),
+        ("whole in one fragment, TCP", chain(&[whole_fragment()], TCP), Tcp),
+        (
+            "whole in one, options, TCP",
+            chain(&[whole_fragment(), extension(DESTINATION, 1)], TCP),
+            Tcp,
+        ),
+        (
+            "whole in one, options, UDP",
+            chain(&[whole_fragment(), extension(DESTINATION, 1)], UDP),
+            Other,
         ),
         ("later fragment of who knows", chain(&[fragment(9), extension(DESTINATION, 1)], UDP), Tcp),
         ("hop-by-hop, fragment of TCP", chain(&[extension(HOP_BY_HOP, 1), fragment(9)], TCP), Tcp),
@@ -409,4 +430,77 @@ fn noise_has_one_verdict_and_never_aborts() {
     let counts = program.counts().unwrap();
     assert_eq!(counts.frames(), 20_000);
     assert_eq!(counts.of(Verdict::Aborted).frames, 0);
+}
+
+/// Frames that the program must never let cross unseen: those that `tollgate_wire` reads as TCP, or as
+/// a fragment of it. The two were written apart, each from the RFCs.
+#[test]
+fn what_the_parser_takes_for_tcp_never_crosses_unseen() {
+    use tollgate_wire::{Packet, Refusal};
+
+    if !is_root() {
+        return;
+    }
+    let mut storage = Storage::default();
+    let program = loaded(&mut storage, OtherFrames::Drop, Fail::Closed);
+    let _socket = program.lend_socket().unwrap();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let seeds: Vec<_> = cases().into_iter().map(|(_, frame, _)| whole(frame)).collect();
+    let mut tcp = 0;
+    for round in 0..30_000 {
+        let mut frame = seeds[round % seeds.len()].clone();
+        // The first round is of the seeds as they are.
+        if round >= seeds.len() && !frame.is_empty() {
+            let place = next(frame.len());
+            frame[place] = [0, 6, 17, 43, 44, 51, 60, 0x45, 0x60, 255][next(10)];
+            frame = whole(frame);
+        }
+        let is_tcp = match Packet::parse(frame.as_slice()) {
+            Ok(_) => true,
+            Err(rejected) => rejected.why == Refusal::Fragment,
+        };
+        let seen = program.run(&frame).unwrap() == XDP_REDIRECT;
+        assert!(seen || !is_tcp, "crossed unseen: {frame:02x?}");
+        tcp += usize::from(is_tcp);
+    }
+    assert!(tcp > 5_000, "{tcp} of 30000 are too few to show anything");
+}
+
+/// With lengths, an IPv4 header checksum, ports and flags that a parser can believe.
+fn whole(mut frame: Vec<u8>) -> Vec<u8> {
+    let mut at = 12;
+    while at + 4 <= frame.len() && matches!((frame[at], frame[at + 1]), (0x81, 0) | (0x88, 0xa8)) {
+        at += 4;
+    }
+    let ip = at + 2;
+    let tcp = frame.len().saturating_sub(20);
+    if ip + 40 > frame.len() {
+        return frame;
+    }
+    frame[tcp..tcp + 4].copy_from_slice(&[0x30, 0x39, 0, 80]);
+    (frame[tcp + 12], frame[tcp + 13]) = (0x50, 0x10);
+    let len = u16::try_from(frame.len() - ip).unwrap();
+    match frame[ip] >> 4 {
+        4 => {
+            frame[ip + 2..ip + 4].copy_from_slice(&len.to_be_bytes());
+            frame[ip + 10..ip + 12].fill(0);
+            let header = ip..(ip + usize::from(frame[ip] & 15) * 4).min(frame.len());
+            let sum: u32 = frame[header]
+                .chunks(2)
+                .map(|pair| u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])))
+                .sum();
+            let folded = (sum & 0xffff) + (sum >> 16);
+            let folded = u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap();
+            frame[ip + 10..ip + 12].copy_from_slice(&(!folded).to_be_bytes());
+        }
+        6 => frame[ip + 4..ip + 6].copy_from_slice(&(len - 40).to_be_bytes()),
+        _ => {}
+    }
+    frame
 }

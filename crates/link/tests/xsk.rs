@@ -255,6 +255,11 @@ fn frames_handed_to_a_worker_without_queues_leave_through_its_sibling() {
 }
 
 #[test]
+fn one_queue_serves_four_workers() {
+    crosses(4, 1, true);
+}
+
+#[test]
 fn frames_handed_between_workers_with_queues_come_home() {
     crosses(2, 2, true);
 }
@@ -415,8 +420,41 @@ fn a_hung_worker_is_bypassed_and_its_stale_frames_go_nowhere() {
     assert_eq!(link.receive(Port::A, &mut batch), 0, "stale frames are not let out");
     let counts = link.counts();
     assert_eq!(counts.stale, waiting);
-    assert!(counts.bypassed >= 1, "more, if this machine was slow before");
+    assert!(counts.late >= 1, "more, if this machine was slow before");
     assert!(link.census().balances());
+}
+
+#[test]
+fn a_late_worker_keeps_its_frames_if_none_was_bypassed() {
+    let Some(lab) = Lab::new(1) else { return };
+    lab.enter_gate();
+    let (pair, mut links) = Pair::open(&config()).unwrap();
+    let mut link = links.pop().unwrap();
+    let mut batch: Vec<XskFrame> = Vec::with_capacity(BATCH);
+    let connecting = lab.at_client(|| {
+        // Time for the turn before, so that the first SYN finds a fresh heartbeat.
+        let address = format!("{}:7400", lab::SERVER).parse().unwrap();
+        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
+    });
+    until(|| {
+        link.receive(Port::B, &mut batch);
+        link.wait(Duration::from_millis(1));
+        pair.steer_counts(Port::A).unwrap().of(Verdict::ToSocket).frames > 0
+    });
+    thread::sleep(Duration::from_millis(60));
+    connecting.join().unwrap();
+    let counts = pair.steer_counts(Port::A).unwrap();
+    let received = link.receive(Port::A, &mut batch) as u64;
+    assert!(link.counts().late > 0);
+    if counts.of(Verdict::Bypassed).frames == 0 {
+        assert_eq!(received, counts.of(Verdict::ToSocket).frames);
+        assert_eq!(link.counts().stale, 0);
+    } else {
+        println!("not shown: this machine was too slow, and the kernel bypassed");
+    }
+    for frame in batch {
+        link.release(frame);
+    }
 }
 
 #[test]
@@ -477,6 +515,26 @@ fn what_cannot_be_opened_says_why() {
     let error = refused(&config());
     assert!(error.starts_with("b: is down"), "{error}");
     assert_untouched(&lab, &["a", "b"]);
+}
+
+#[test]
+#[ignore = "what the next test starts with fewer capabilities"]
+fn child_that_may_not_open() {
+    println!("refused: {}", Pair::open(&config()).unwrap_err());
+}
+
+#[test]
+fn missing_capabilities_are_named() {
+    let Some(lab) = Lab::new(1) else { return };
+    let output = Command::new("nsenter")
+        .arg(format!("--net=/run/netns/{}", lab.gate()))
+        .args(["setpriv", "--bounding-set=-net_raw,-bpf,-sys_admin"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "child_that_may_not_open", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("refused: a: not permitted, CAP_NET_RAW, CAP_BPF missing"), "{said}");
 }
 
 #[test]

@@ -188,7 +188,8 @@ impl Home {
         for ring in &mut self.entrusted[port] {
             let ready = ring.slots().min(slots.len());
             let Ok(chunk) = ring.read_chunk(ready) else { continue };
-            for (slot, desc) in slots.by_ref().zip(chunk) {
+            // In this order: `zip` asks the second only if the first has one, so no slot is skipped.
+            for (desc, slot) in chunk.into_iter().zip(slots.by_ref()) {
                 *slot = desc;
             }
             count += ready;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Census, LinkCounts, QueueStatistics, both::Both, exchange::Home, frame::XskFrame,
+    Census, LinkCounts, QueueStatistics, Verdict, both::Both, exchange::Home, frame::XskFrame,
     heartbeat::coarse_now_ns, pair::Shares, queue::Queue,
 };
 use crate::{Link, Port};
@@ -30,6 +30,8 @@ pub struct XskLink {
     turned_ns: Both<u64>,
     /// A worker that was away for longer has been bypassed; 0 if that is never done.
     stale_ns: u64,
+    /// Frames that the steering program of each port had bypassed when this was last looked at.
+    bypassed: Both<u64>,
     counts: LinkCounts,
     polled: Vec<libc::pollfd>,
     shares: Arc<Shares>,
@@ -56,6 +58,7 @@ impl XskLink {
             home,
             turned_ns: Both { a: now, b: now },
             stale_ns,
+            bypassed: Both::default(),
             counts: LinkCounts::default(),
             polled,
             shares,
@@ -182,19 +185,27 @@ impl XskLink {
 
     /// Tells the steering program that this worker turns.
     ///
-    /// If it was away for so long that frames have crossed in the kernel, then what lies in its
-    /// receive rings came before those, and would leave after them: it is thrown away, while the
-    /// program still bypasses, and only then the heartbeat is stamped.
+    /// If it was away for so long that frames may have crossed in the kernel, and some have, then what
+    /// lies in its receive rings came before those and would leave after them: it is thrown away. What
+    /// arrives between the stamp and that goes with it.
     fn beat(&mut self, port: Port) {
         let now_ns = coarse_now_ns();
         let away_ns = now_ns.saturating_sub(self.turned_ns[port]);
-        if self.stale_ns != 0 && away_ns > self.stale_ns {
-            self.counts.bypassed += 1;
-            for queue in &mut self.queues[port] {
-                self.counts.stale += queue.discard(&mut self.home) as u64;
-            }
-        }
         self.stamp(port, now_ns);
+        if self.stale_ns == 0 || away_ns <= self.stale_ns {
+            return;
+        }
+        self.counts.late += 1;
+        let bypassed = self.shares.verdicts[port].read().map(|counts| counts.of(Verdict::Bypassed));
+        // If it cannot be known, the worse is assumed.
+        let bypassed = bypassed.map_or(u64::MAX, |count| count.frames);
+        if bypassed == self.bypassed[port] {
+            return;
+        }
+        self.bypassed[port] = bypassed;
+        for queue in &mut self.queues[port] {
+            self.counts.stale += queue.discard(&mut self.home) as u64;
+        }
     }
 
     fn stamp(&mut self, port: Port, now_ns: u64) {

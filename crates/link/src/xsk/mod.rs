@@ -34,12 +34,15 @@
 //! An AF_XDP socket sees frames of its own queue only, so all queues get one. A frame is one chunk,
 //! so the MTU is at most 3818; larger ones are refused. A card that strips VLAN tags (`ethtool -K IF
 //! rxvlan off`) loses them for us. On a veth pair, the far ends must not leave checksums to the card
-//! (`ethtool -K IF tx off`), and frames that cross in the kernel need `gro on` at the far end.
+//! (`ethtool -K IF tx off`), and frames that cross in the kernel need `gro on` at the far end. The
+//! program outlives the process only as long as the BPF file system does that it is pinned in: `ip
+//! netns exec` gives each command file systems of its own, which end with it; use `nsenter --net`.
 //!
 //! References: Documentation/networking/af_xdp.rst of Linux; `bpf/steer.bpf.c`.
 #![expect(unsafe_code, reason = "rings and memory that are shared with the kernel")]
 
 mod both;
+mod check;
 mod claim;
 mod config;
 mod error;

@@ -1,22 +1,23 @@
 //! Opening and closing a pair of ports.
 
 use std::{
-    fs, io,
+    io,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use super::{
-    Fail, Mode, OpenError, PairConfig, QUEUES_MAX, VerdictCounts, XskLink,
+    Fail, Mode, OpenError, PairConfig, VerdictCounts, XskLink,
     both::Both,
+    check,
     claim::Claim,
     exchange::Home,
     heartbeat::Heartbeats,
     interface::Interface,
     queue::Queue,
     steer::{Attachment, Sockets, SteerConfig, SteerProgram, Storage, VerdictMap, ensure_mounted},
-    umem::{self, Layout, Memory},
+    umem::{Layout, Memory},
 };
 use crate::Port;
 
@@ -44,7 +45,6 @@ pub struct QueueInfo {
 pub struct Pair {
     /// First: detached before anything else goes.
     attachments: Both<Attachment>,
-    verdicts: Both<VerdictMap>,
     queues: Vec<QueueInfo>,
     shares: Arc<Shares>,
 }
@@ -54,6 +54,7 @@ pub struct Pair {
 pub(super) struct Shares {
     pub(super) sockets: Both<Sockets>,
     pub(super) heartbeats: Both<Heartbeats>,
+    pub(super) verdicts: Both<VerdictMap>,
     memory: Memory,
     _claims: Both<Claim>,
 }
@@ -66,10 +67,10 @@ impl Pair {
     /// (5) fill the fill rings, (6) attach the programs, (7) let them know the sockets.
     pub fn open(config: &PairConfig) -> Result<(Self, Vec<XskLink>), OpenError> {
         // (1)
-        check_config(config)?;
+        check::config(config)?;
         let interfaces = Both { a: Interface::find(&config.a)?, b: Interface::find(&config.b)? };
-        let chunk = check_interfaces(&interfaces.a, &interfaces.b)?;
-        check_capabilities(&config.a)?;
+        let chunk = check::interfaces(&interfaces.a, &interfaces.b)?;
+        check::capabilities(&config.a)?;
 
         // (2)
         let claims = Both::try_of(|port| Claim::take(&interfaces[port]))?;
@@ -94,6 +95,7 @@ impl Pair {
         let shares = Arc::new(Shares {
             sockets: Both::try_of(|port| sockets(&programs[port], &interfaces[port]))?,
             heartbeats: Both::try_of(|port| heartbeats(&programs[port], &interfaces[port]))?,
+            verdicts: Both::try_of(|port| verdicts(&programs[port], &interfaces[port]))?,
             memory,
             _claims: claims,
         });
@@ -106,7 +108,6 @@ impl Pair {
 
         // (6)
         let pair = Self {
-            verdicts: Both::try_of(|port| verdicts(&programs[port], &interfaces[port]))?,
             attachments: Both::try_of(|port| {
                 programs[port].attach(&interfaces[port], &keys[port])
             })?,
@@ -151,7 +152,7 @@ impl Pair {
 
     /// What the steering program of `port` has done.
     pub fn steer_counts(&self, port: Port) -> io::Result<VerdictCounts> {
-        self.verdicts[port].read().map_err(io::Error::other)
+        self.shares.verdicts[port].read().map_err(io::Error::other)
     }
 
     /// Detaches and unpins the programs. Links still send what they have, and receive no more.
@@ -160,79 +161,6 @@ impl Pair {
         let b = self.attachments.b.detach();
         a.and(b)
     }
-}
-
-fn check_config(config: &PairConfig) -> Result<(), OpenError> {
-    let wrong = |what| Err(OpenError::Config { a: config.a.clone(), b: config.b.clone(), what });
-    if config.a == config.b {
-        return Err(OpenError::SameInterface { interface: config.a.clone() });
-    }
-    if !(1..=PairConfig::WORKERS_MAX).contains(&config.workers) {
-        return wrong("the number of workers must be from 1 to 64");
-    }
-    if !config.ring.is_power_of_two() || !(64..=32768).contains(&config.ring) {
-        return wrong("the size of a ring must be a power of two from 64 to 32768");
-    }
-    if config.frames > 1 << 20 {
-        return wrong("a worker can hold at most 1048576 frames");
-    }
-    if config.fail == Fail::Wire && (1..10).contains(&config.stale.as_millis()) {
-        return wrong("the time after which a worker is stale must be 0 or at least 10 ms");
-    }
-    Ok(())
-}
-
-/// Gives the size of a chunk for their MTU.
-fn check_interfaces(a: &Interface, b: &Interface) -> Result<u32, OpenError> {
-    // Alternative names can make one interface look like two.
-    if a.index == b.index {
-        return Err(OpenError::SameInterface { interface: a.name.clone() });
-    }
-    for Interface { name, up, queues, .. } in [a, b] {
-        if !up {
-            return Err(OpenError::Down { interface: name.clone() });
-        }
-        if *queues > QUEUES_MAX {
-            return Err(OpenError::TooManyQueues {
-                interface: name.clone(),
-                queues: *queues,
-                queues_max: QUEUES_MAX,
-            });
-        }
-    }
-    if a.mtu != b.mtu {
-        return Err(OpenError::UnequalMtu {
-            a: a.name.clone(),
-            mtu_a: a.mtu,
-            b: b.name.clone(),
-            mtu_b: b.mtu,
-        });
-    }
-    umem::chunk_for(a.mtu).ok_or_else(|| OpenError::MtuTooLarge {
-        interface: a.name.clone(),
-        mtu: a.mtu,
-        mtu_max: umem::MTU_MAX,
-    })
-}
-
-/// Asked up front, so that the error names what is missing, and not the call that failed.
-fn check_capabilities(interface: &str) -> Result<(), OpenError> {
-    const SYS_ADMIN: u64 = 1 << 21;
-    const NEEDED: [(&str, u64); 3] =
-        [("CAP_NET_ADMIN", 1 << 12), ("CAP_NET_RAW", 1 << 13), ("CAP_BPF", 1 << 39 | SYS_ADMIN)];
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    // Where it cannot be read, the calls themselves will tell.
-    let effective = effective.unwrap_or(u64::MAX);
-    let missing: Vec<_> =
-        NEEDED.iter().filter(|(_, any)| effective & any == 0).map(|(name, _)| *name).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(OpenError::Permission { interface: interface.to_owned(), missing: missing.join(", ") })
 }
 
 /// Each worker's frames are the sum of where they can be at once.

@@ -106,11 +106,11 @@ impl AddAssign for Census {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkCounts {
-    /// Frames thrown away because the worker had been bypassed while they waited: behind those that
-    /// crossed in the kernel they would be late and out of order.
+    /// Times that a port's turn came so late that the steering program may have bypassed it.
+    pub late: u64,
+    /// Frames thrown away because others had been bypassed while they waited: behind those they would
+    /// be late and out of order.
     pub stale: u64,
-    /// Times that the worker was found to have been away for too long.
-    pub bypassed: u64,
     /// Frames to send that were shorter than an Ethernet header.
     pub refused: u64,
     /// Frames of the whole pair that were dropped, neither sent nor released: a bug of their owner.
