@@ -7,20 +7,21 @@ use tollgate_tcp::{
 };
 use tollgate_wire::{Direction, Flags, FlowKey, Packet, PerDirection, Timestamp};
 
+use crate::Config;
+use crate::buffer::Buffer;
 use crate::counters::{Cause, Reason};
 use crate::flow_table::Keyed;
 use crate::identity::{Identity, Standing};
 use crate::ports::Ports;
 use crate::rules::{Rules, phase_of};
 use crate::zombie::Zombie;
-use crate::{Config, segment};
 
 /// A connection whose handshake is complete, or that was picked up in its middle.
 #[derive(Debug)]
 pub(crate) struct Flow<F> {
     pub(crate) about: Identity,
     pub(crate) tracker: Tracker,
-    streams: PerDirection<Reassembler<Packet<F>>>,
+    streams: PerDirection<Reassembler<Buffer<F>>>,
     /// As the worker last saw it, so that it notices a change.
     pub(crate) recorded: Standing,
 }
@@ -32,7 +33,7 @@ pub(crate) struct Context<'a, L: Link, P> {
     pub(crate) rules: &'a mut Rules<P>,
     pub(crate) config: &'a Config,
     /// For packets that become readable together; empty between two packets.
-    pub(crate) ready: &'a mut Vec<Ready<Packet<L::Frame>>>,
+    pub(crate) ready: &'a mut Vec<Ready<Buffer<L::Frame>>>,
     /// Frames and bytes that the reassemblers of the worker hold.
     pub(crate) held: &'a mut HeldTotal,
     pub(crate) now: Timestamp,
@@ -82,7 +83,7 @@ impl<F: Frame> Flow<F> {
         packet: Packet<F>,
         port: Port,
     ) -> Option<Packet<F>> {
-        let segment = segment(&packet);
+        let segment = Segment::of(&packet);
         let direction = self.about.direction(packet.headers().source);
         let mut step = None;
         if segment.has(Flags::SYN) && !segment.has(Flags::ACK) {
@@ -207,7 +208,7 @@ impl<F: Frame> Flow<F> {
             frames: if room { cx.config.held.frames } else { 0 },
             ..cx.config.held
         };
-        match stream.push(seq, fin, packet, &limits) {
+        match stream.push(seq, fin, Buffer(packet), &limits) {
             Push::Ready(ready) => self.deliver(cx, ready, direction, port),
             Push::Held => {
                 cx.held.frames += 1;
@@ -215,14 +216,14 @@ impl<F: Frame> Flow<F> {
                 cx.ports.counters.held += 1;
                 cx.ports.counters.out_of_order += 1;
             }
-            Push::Duplicate(packet) => {
+            Push::Duplicate(Buffer(packet)) => {
                 cx.ports.counters.retransmitted += 1;
                 cx.ports.forward(packet, port.peer());
             }
-            Push::Redundant(packet) => {
+            Push::Redundant(Buffer(packet)) => {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
             }
-            Push::Full(packet) => {
+            Push::Full(Buffer(packet)) => {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));
             }
         }
@@ -232,7 +233,7 @@ impl<F: Frame> Flow<F> {
     fn deliver<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
-        first: Ready<Packet<F>>,
+        first: Ready<Buffer<F>>,
         direction: Direction,
         port: Port,
     ) {
@@ -243,7 +244,7 @@ impl<F: Frame> Flow<F> {
         cx.ready.push(first);
         while let Some(ready) = stream.pop() {
             cx.held.frames -= 1;
-            cx.held.bytes -= u64::from(ready.buffer.headers().payload_len());
+            cx.held.bytes -= u64::from(ready.buffer.0.headers().payload_len());
             cx.ports.counters.held -= 1;
             fresh += u64::from(ready.fresh.end - ready.fresh.start);
             ends |= ready.fin;
@@ -257,7 +258,7 @@ impl<F: Frame> Flow<F> {
         if cx.rules.wants_data() && (fresh > 0 || ends) {
             let mut data = Data::new(offset, ends);
             for ready in cx.ready.iter() {
-                data.push(range(ready.buffer.payload(), &ready.fresh));
+                data.push(range(ready.buffer.0.payload(), &ready.fresh));
             }
             verdict = cx.rules.receive_data(
                 &mut self.about,
@@ -275,7 +276,7 @@ impl<F: Frame> Flow<F> {
             }
         } else {
             for ready in cx.ready.drain(..) {
-                cx.ports.drop(ready.buffer.into_frame(), Reason::Refused(verdict));
+                cx.ports.drop(ready.buffer.0.into_frame(), Reason::Refused(verdict));
             }
             self.condemn(cx, verdict);
         }
@@ -334,7 +335,7 @@ impl<F: Frame> Flow<F> {
 
     fn drop_held<L: Link<Frame = F>, P>(&mut self, cx: &mut Context<'_, L, P>, reason: Reason) {
         for direction in Direction::BOTH {
-            for packet in self.streams[direction].drain() {
+            for Buffer(packet) in self.streams[direction].drain() {
                 cx.held.frames -= 1;
                 cx.held.bytes -= u64::from(packet.headers().payload_len());
                 cx.ports.counters.held -= 1;
@@ -346,8 +347,8 @@ impl<F: Frame> Flow<F> {
 
 /// The packet as it may leave: without bytes that were shown from another packet (they left in
 /// that, and might differ here), without what lies beyond the FIN, and with a right checksum.
-fn as_committed<F: Frame>(ready: Ready<Packet<F>>) -> Packet<F> {
-    let Ready { buffer: mut packet, fresh, keep, keep_fin, rewritten, .. } = ready;
+fn as_committed<F: Frame>(ready: Ready<Buffer<F>>) -> Packet<F> {
+    let Ready { buffer: Buffer(mut packet), fresh, keep, keep_fin, rewritten, .. } = ready;
     let headers = packet.headers();
     let whole = fresh.start == 0
         && keep == headers.payload_len()

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod buffer;
 mod config;
 mod counters;
 mod flow;
@@ -35,8 +36,3 @@ pub use mesh::{Mesh, mesh};
 pub use tollgate_tcp::{Limits, Timeouts};
 pub use wheel::Wheel;
 pub use worker::{Gauges, Turn, Worker};
-
-/// What a packet says, without its bytes.
-fn segment<F: tollgate_link::Frame>(packet: &tollgate_wire::Packet<F>) -> tollgate_tcp::Segment {
-    tollgate_tcp::Segment::of(packet)
-}

@@ -12,14 +12,13 @@ use crate::flow::Flow;
 use crate::half_open::HalfOpen;
 use crate::identity::Identity;
 use crate::rules::phase_of;
-use crate::segment;
 use crate::zombie::Zombie;
 
 impl<L: Link, P: Policy> Worker<L, P> {
     /// A SYN of no connection that is known. The rules hear of it before it is sent on.
     pub(super) fn open_handshake(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
         let Arrival { packet, port, hash } = arrival;
-        let syn = segment(&packet);
+        let syn = Segment::of(&packet);
         let handshake = match Handshake::open(&syn) {
             Ok(handshake) => handshake,
             Err(why) => return self.ports.drop(packet.into_frame(), Reason::Invalid(why)),
@@ -63,7 +62,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         now: Timestamp,
     ) {
         let Arrival { packet, port, hash } = arrival;
-        let segment = segment(&packet);
+        let segment = Segment::of(&packet);
         // `find` gave the number just now.
         let Some(record) = self.half_open.get_mut(number) else {
             return self.ports.drop(packet.into_frame(), Reason::Cause(Cause::NoConnection));

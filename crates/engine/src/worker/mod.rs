@@ -11,6 +11,7 @@ use tollgate_policy::{Phase, Policy, Reports};
 use tollgate_tcp::{Ready, State};
 use tollgate_wire::{Packet, Timestamp};
 
+use crate::buffer::Buffer;
 use crate::config::Config;
 use crate::counters::{Cause, Counters, Reason};
 use crate::flow::{Context, Flow, HeldTotal};
@@ -42,7 +43,7 @@ pub struct Worker<L: Link, P> {
     frames: Vec<L::Frame>,
     arrivals: Vec<Arrival<L::Frame>>,
     handed: Vec<(L::Frame, Port)>,
-    ready: Vec<Ready<Packet<L::Frame>>>,
+    ready: Vec<Ready<Buffer<L::Frame>>>,
 }
 
 /// A packet that has been parsed and found whole.

@@ -2,7 +2,7 @@
 
 use tollgate_link::Link;
 use tollgate_policy::{PacketView, Phase, Policy, Verdict};
-use tollgate_tcp::Tracker;
+use tollgate_tcp::{Segment, Tracker};
 use tollgate_wire::{Flags, Side, Timestamp};
 
 use super::{Arrival, Worker, split};
@@ -10,7 +10,6 @@ use crate::config::Midstream;
 use crate::counters::{Cause, Reason};
 use crate::flow::Flow;
 use crate::identity::{Identity, Standing};
-use crate::segment;
 
 impl<L: Link, P: Policy> Worker<L, P> {
     /// 4. Everything that arrived this turn.
@@ -135,7 +134,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let client = if ports[0] >= ports[1] { Side::Low } else { Side::High };
         let mut about = Identity::new(self.numbers.next(), headers, client, port);
         let direction = about.direction(headers.source);
-        let segment = segment(&packet);
+        let segment = Segment::of(&packet);
         about.received(direction, &packet, port, &mut self.ports.neighbours, now);
         let flow = Flow::new(about, Tracker::pickup(direction, &segment));
         let Ok(number) = self.open_flow(hash, flow, now) else {
