@@ -138,7 +138,7 @@ pub struct ReplayArgs {
 }
 
 const REPLAY_EXAMPLES: &str = "\
-The clock is the capture's: timeouts run by packet times, and to their end after the last packet.
+The clock is the capture's: timeouts run by packet times. After the last packet, what is open ends.
 Which frame came in at which port is told by address: the first sender of a pair of addresses is at A.
 
 Examples:

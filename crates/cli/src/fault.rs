@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 pub struct Fault {
     /// The file as it was named to us.
     pub file: PathBuf,
-    /// Line and column from 1; absent where the fault concerns the whole file.
-    pub place: Option<(usize, usize)>,
+    /// Line, and column where it is known, from 1; absent where the fault concerns the whole file.
+    pub place: Option<(usize, Option<usize>)>,
     /// What is wrong, and where possible the way out.
     pub message: String,
 }
@@ -25,11 +25,8 @@ impl Fault {
     /// A fault at bytes `span` of `text`.
     #[must_use]
     pub fn at(file: &Path, text: &str, span: &Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            file: file.to_owned(),
-            place: Some(place(text, span.start)),
-            message: message.into(),
-        }
+        let (line, column) = place(text, span.start);
+        Self { file: file.to_owned(), place: Some((line, Some(column))), message: message.into() }
     }
 }
 
@@ -37,7 +34,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file.display())?;
         if let Some((line, column)) = self.place {
-            write!(f, "{line}:{column}:")?;
+            write!(f, "{line}:")?;
+            if let Some(column) = column {
+                write!(f, "{column}:")?;
+            }
         }
         write!(f, " {}", self.message)
     }

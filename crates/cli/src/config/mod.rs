@@ -4,10 +4,10 @@
 //! The command line wins over the file, the file over the defaults. `deploy/tollgate.toml` shows
 //! every key with its default; a test holds the two together.
 
+mod engine;
 mod read;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Connections followed at once, 16 to 2^24, about 300 bytes each, reserved at start. Too few:
+    /// Connections followed at once, 16 to 2^24, about 400 bytes each, reserved at start. Too few:
     /// live ones are given up under load. Too many: memory and slower look-ups. Default: 262144.
     pub flows_max: u32,
     /// Connections still in their handshake, 16 to 2^24; a flood of SYNs evicts only among these.
@@ -59,7 +59,7 @@ pub struct Limits {
     /// Their bytes, 1460 to 2^30. A connection with a larger window loses what exceeds it behind a gap.
     /// Default: 262144.
     pub held_bytes_max: u32,
-    /// The frames of all connections of a worker together, 16 to 2^20; each is a chunk that the card
+    /// The frames of all connections of a worker together, 16 to 2^19; each is a chunk that the card
     /// cannot fill. Default: 4096.
     pub held_frames_worker_max: u32,
     /// Fragments of IP datagrams that wait for the rest, 0 to 65536. 0: none is ever whole and all
@@ -220,7 +220,7 @@ impl Config {
         within(limits.half_open_max, 16, 1 << 24)?;
         within(limits.held_frames_max, 1, 1 << 16)?;
         within(limits.held_bytes_max, 1460, 1 << 30)?;
-        within(limits.held_frames_worker_max, 16, 1 << 20)?;
+        within(limits.held_frames_worker_max, 16, 1 << 19)?;
         within(limits.fragments_max, 0, 1 << 16)?;
         within(limits.events_pending_max, 16, 1 << 20)?;
         for seconds in timeouts.all() {
@@ -257,12 +257,6 @@ fn within(value: u32, least: u32, most: u32) -> Result<(), String> {
     } else {
         Err(format!("{value} is out of range: want {least} to {most}"))
     }
-}
-
-/// Whole seconds as the engine wants them.
-#[must_use]
-pub fn seconds(count: u32) -> Duration {
-    Duration::from_secs(count.into())
 }
 
 #[cfg(test)]

@@ -1,0 +1,155 @@
+//! The link of a replay: one packet comes in, what leaves is collected in order.
+
+use tollgate_link::pcap::RECORD_LEN_MAX;
+use tollgate_link::{Frame, Link, Port};
+
+/// The longest frame: what the longest record of a capture becomes, with the Ethernet header that is
+/// put before a raw IP packet.
+const FRAME_MAX: usize = RECORD_LEN_MAX + 64;
+/// Frames kept for reuse. One packet at a time is under way, the rest are held ones.
+const SPARE_MAX: usize = 64;
+
+/// One worker's end.
+#[derive(Debug, Default)]
+pub struct ReplayLink {
+    arriving: Vec<(Port, ReplayFrame)>,
+    left: Vec<(Port, ReplayFrame)>,
+    spare: Vec<ReplayFrame>,
+    // Frames given to the worker and not yet had back; wrapping, since they may come back through
+    // another worker's link.
+    out: i64,
+}
+
+/// A frame of a capture, or one to forge a packet in.
+#[derive(Debug, Default)]
+pub struct ReplayFrame(Vec<u8>);
+
+impl ReplayLink {
+    /// Lets a frame arrive at `port`.
+    pub fn arrive(&mut self, port: Port, bytes: &[u8]) {
+        let mut frame = self.empty();
+        frame.0.extend_from_slice(bytes);
+        self.arriving.push((port, frame));
+    }
+
+    /// Whether something waits to be received.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.arriving.is_empty()
+    }
+
+    /// Shows each frame that has left, in order, and forgets it.
+    pub fn drain(&mut self, mut show: impl FnMut(Port, &[u8])) {
+        while !self.left.is_empty() {
+            for (port, frame) in std::mem::take(&mut self.left) {
+                show(port, &frame.0);
+                self.keep(frame);
+            }
+        }
+    }
+
+    /// Frames in the worker's hands: those given less those had back. Only the sum over all
+    /// workers says how many there are.
+    #[must_use]
+    pub const fn outstanding(&self) -> i64 {
+        self.out
+    }
+
+    fn empty(&mut self) -> ReplayFrame {
+        let mut frame = self.spare.pop().unwrap_or_default();
+        frame.0.clear();
+        frame
+    }
+
+    fn keep(&mut self, frame: ReplayFrame) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(frame);
+        }
+    }
+}
+
+impl Link for ReplayLink {
+    type Frame = ReplayFrame;
+
+    fn receive(&mut self, port: Port, batch: &mut Vec<ReplayFrame>) -> usize {
+        let before = batch.len();
+        let room = batch.capacity() - before;
+        for (_, frame) in self.arriving.extract_if(.., |(at, _)| *at == port).take(room) {
+            batch.push(frame);
+        }
+        let received = batch.len() - before;
+        self.out += count(received);
+        received
+    }
+
+    fn transmit(&mut self, port: Port, batch: &mut Vec<ReplayFrame>) -> usize {
+        let sent = batch.len();
+        self.left.extend(batch.drain(..).map(|frame| (port, frame)));
+        self.out -= count(sent);
+        sent
+    }
+
+    fn release(&mut self, frame: ReplayFrame) {
+        self.out -= 1;
+        self.keep(frame);
+    }
+
+    fn frame(&mut self) -> Option<ReplayFrame> {
+        self.out += 1;
+        Some(self.empty())
+    }
+}
+
+fn count(frames: usize) -> i64 {
+    i64::try_from(frames).unwrap_or(i64::MAX)
+}
+
+impl AsRef<[u8]> for ReplayFrame {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsMut<[u8]> for ReplayFrame {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Frame for ReplayFrame {
+    fn capacity(&self) -> usize {
+        FRAME_MAX
+    }
+
+    fn set_len(&mut self, len: usize) -> bool {
+        if len > FRAME_MAX {
+            return false;
+        }
+        self.0.resize(len, 0);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_in_by_port_and_leave_in_order() {
+        let mut link = ReplayLink::default();
+        link.arrive(Port::A, &[1]);
+        link.arrive(Port::B, &[2]);
+        link.arrive(Port::A, &[3]);
+        let mut batch = Vec::with_capacity(1);
+        assert_eq!(link.receive(Port::A, &mut batch), 1);
+        assert_eq!(link.receive(Port::A, &mut batch), 0);
+        assert_eq!(link.outstanding(), 1);
+        assert_eq!(link.transmit(Port::B, &mut batch), 1);
+        let forged = link.frame().unwrap();
+        link.release(forged);
+        let mut left = Vec::new();
+        link.drain(|port, bytes| left.push((port, bytes.to_vec())));
+        assert_eq!((left, link.outstanding()), (vec![(Port::B, vec![1])], 0));
+        assert!(link.is_waiting());
+    }
+}

@@ -1,0 +1,163 @@
+//! The rules of a run: a Lua file, or none.
+
+use std::fmt;
+use std::path::Path;
+
+use tollgate_policy::{AcceptAll, Data, Flow, Interest, Log, PacketView, Policy, Reports, Verdict};
+use tollgate_script::{self as script, LuaPolicy, RuleErrors, Rules, Settings};
+use tollgate_wire::Direction;
+
+use crate::config::OnRuleError;
+use crate::fault::{Fault, Faults};
+
+/// Rules as loaded, of which every worker gets a copy of its own.
+#[derive(Debug)]
+pub enum RuleSet {
+    /// Everything is accepted.
+    Nothing,
+    /// A script.
+    Lua(Box<Rules>, Interest),
+}
+
+/// One worker's rules.
+#[derive(Debug)]
+pub enum Chosen {
+    /// Everything is accepted, and no event is wanted.
+    Nothing(AcceptAll),
+    /// A script, in a Lua state of its own.
+    Lua(Box<LuaPolicy>),
+}
+
+impl RuleSet {
+    /// Loads a script, if one is given.
+    ///
+    /// # Errors
+    /// Every fault of it, with its line.
+    pub fn load(path: Option<&Path>, on_rule_error: OnRuleError) -> Result<Self, Faults> {
+        let Some(path) = path else { return Ok(Self::Nothing) };
+        let settings = Settings {
+            on_rule_error: match on_rule_error {
+                OnRuleError::Drop => script::OnRuleError::Drop,
+                OnRuleError::Pass => script::OnRuleError::Pass,
+            },
+            ..Settings::default()
+        };
+        let rules = Rules::load_with(path, settings).map_err(faults)?;
+        let interest = rules.policy().map_err(faults)?.interest();
+        Ok(Self::Lua(Box::new(rules), interest))
+    }
+
+    /// The rules for one more worker, made by the thread that will ask them.
+    ///
+    /// # Errors
+    /// A script that is different each time it runs, or no memory.
+    pub fn policy(&self) -> Result<Chosen, Faults> {
+        match self {
+            Self::Nothing => Ok(Chosen::Nothing(AcceptAll)),
+            Self::Lua(rules, _) => rules.policy().map(Box::new).map(Chosen::Lua).map_err(faults),
+        }
+    }
+
+    /// What the script said while it was loaded.
+    #[must_use]
+    pub fn messages(&self) -> &[Log] {
+        match self {
+            Self::Nothing => &[],
+            Self::Lua(rules, _) => rules.messages(),
+        }
+    }
+}
+
+impl Chosen {
+    /// How often rules have failed so far.
+    #[must_use]
+    pub fn rule_errors(&self) -> RuleErrors {
+        match self {
+            Self::Nothing(_) => RuleErrors::default(),
+            Self::Lua(policy) => policy.rule_errors(),
+        }
+    }
+}
+
+fn faults(error: script::LoadError) -> Faults {
+    let fault = |script::Fault { file, line, message }| Fault {
+        file,
+        place: line.map(|line| (line, None)),
+        message,
+    };
+    Faults(error.faults.into_iter().map(fault).collect())
+}
+
+/// What was loaded, in a few words.
+impl fmt::Display for RuleSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("none: every connection is accepted (--rules FILE)"),
+            Self::Lua(rules, interest) => {
+                write!(f, "{}, listening to ", rules.path().display())?;
+                let mut names = interest.iter_names().map(|(name, _)| name.to_lowercase());
+                match names.next() {
+                    None => f.write_str("no event: every connection is accepted"),
+                    Some(first) => {
+                        f.write_str(&first)?;
+                        names.try_for_each(|name| write!(f, ", {name}"))
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Policy for Chosen {
+    fn interest(&self) -> Interest {
+        match self {
+            Self::Nothing(policy) => policy.interest(),
+            Self::Lua(policy) => policy.interest(),
+        }
+    }
+
+    fn new_connection(
+        &mut self,
+        flow: &mut Flow<'_>,
+        packet: &PacketView<'_>,
+        reports: &mut Reports,
+    ) -> Verdict {
+        match self {
+            Self::Nothing(policy) => policy.new_connection(flow, packet, reports),
+            Self::Lua(policy) => policy.new_connection(flow, packet, reports),
+        }
+    }
+
+    fn receive_packet(
+        &mut self,
+        flow: &mut Flow<'_>,
+        packet: &PacketView<'_>,
+        direction: Direction,
+        reports: &mut Reports,
+    ) -> Verdict {
+        match self {
+            Self::Nothing(policy) => policy.receive_packet(flow, packet, direction, reports),
+            Self::Lua(policy) => policy.receive_packet(flow, packet, direction, reports),
+        }
+    }
+
+    fn receive_data(
+        &mut self,
+        flow: &mut Flow<'_>,
+        data: &Data<'_>,
+        direction: Direction,
+        reports: &mut Reports,
+    ) -> Verdict {
+        match self {
+            Self::Nothing(policy) => policy.receive_data(flow, data, direction, reports),
+            Self::Lua(policy) => policy.receive_data(flow, data, direction, reports),
+        }
+    }
+
+    fn end_connection(&mut self, flow: &mut Flow<'_>, reports: &mut Reports) {
+        match self {
+            Self::Nothing(policy) => policy.end_connection(flow, reports),
+            Self::Lua(policy) => policy.end_connection(flow, reports),
+        }
+    }
+}

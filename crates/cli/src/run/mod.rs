@@ -1,0 +1,197 @@
+//! `tollgate run`: in the wire, until told to stop.
+//!
+//! Threads: one for each worker, pinned; one that prints; one of the metrics exporter; and this
+//! one, which opens, copies numbers a few times a second, waits for a signal, and closes. Nothing
+//! that these threads share can make a worker wait.
+
+mod clock;
+mod cores;
+mod station;
+mod wire;
+mod worker;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use core_affinity::CoreId;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+pub use station::Snapshot;
+
+use crate::args::{MetricsAddress, PairNames, RunArgs};
+use crate::config::Config;
+use crate::events::{Format, Printer};
+use crate::metrics::{self, ProcessSeries};
+use crate::rules::RuleSet;
+use crate::say;
+use crate::summary::Summary;
+use wire::{Common, Done, Wire};
+
+/// Between two looks at the workers.
+const REFRESH: Duration = Duration::from_millis(250);
+/// Between two looks at the stop flag, which a signal sets.
+const TICK: Duration = Duration::from_millis(25);
+
+/// Runs as the command line says.
+///
+/// # Errors
+/// A fault in what was given, before anything is touched wherever it can be known by then.
+pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<()> {
+    let (config, metrics) = configure(args)?;
+    refuse_interfaces_twice(&args.pair)?;
+    let rules = Arc::new(RuleSet::load(args.rules.as_deref(), config.on_rule_error)?);
+    let cores = cores::deal(&config, &args.pair)?;
+    if let MetricsAddress::At(address) = metrics {
+        metrics::probe(address).map_err(anyhow::Error::msg)?;
+    }
+    let stop = stop_flag()?;
+    let format = if args.output.json { Format::Json } else { Format::Text };
+    let printer = Printer::start(format, args.output.events)?;
+
+    let common = Common {
+        config: &config,
+        rules: &rules,
+        clock: clock::Clock::new(),
+        printer: &printer,
+        report_connections: args.output.events.connections,
+    };
+    let began = Instant::now();
+    let mut wires = Vec::new();
+    let started = open(&args.pair, cores, &common, &mut wires)
+        // Only now, so that who can scrape knows that the wires are closed.
+        .and_then(|()| serve(metrics))
+        .and_then(|()| {
+            if !quiet {
+                announce(&wires, &rules, metrics);
+            }
+            watch(&mut wires, &printer, &stop)
+        });
+    let closed = close(wires, printer, began, quiet);
+    started.and(closed)
+}
+
+/// The configuration with the command line on top.
+fn configure(args: &RunArgs) -> anyhow::Result<(Config, MetricsAddress)> {
+    let mut config = match &args.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    if let Some(workers) = args.workers {
+        config.workers = workers;
+    }
+    if let Some(mode) = args.mode {
+        config.mode = mode;
+    }
+    let metrics = match args.metrics {
+        Some(metrics) => metrics,
+        None => config.metrics.parse().map_err(anyhow::Error::msg)?,
+    };
+    Ok((config, metrics))
+}
+
+/// An interface can be the end of one wire only. That a pair has two ends is checked when it is read.
+fn refuse_interfaces_twice(pairs: &[PairNames]) -> anyhow::Result<()> {
+    let mut seen = HashSet::new();
+    for name in pairs.iter().flat_map(|pair| [&pair.a, &pair.b]) {
+        if !seen.insert(name) {
+            bail!("{name}: given in two pairs; an interface can be the end of one wire only");
+        }
+    }
+    Ok(())
+}
+
+/// Set by SIGINT or SIGTERM; a second one ends the process at once.
+fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The order matters: the first signal finds the flag clear, and then sets it.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .context("signals cannot be caught")?;
+    }
+    Ok(stop)
+}
+
+fn open(
+    pairs: &[PairNames],
+    cores: Vec<Vec<Option<CoreId>>>,
+    common: &Common<'_>,
+    wires: &mut Vec<Wire>,
+) -> anyhow::Result<()> {
+    for (names, cores) in pairs.iter().zip(cores) {
+        wires.push(Wire::open(names, cores, common)?);
+    }
+    Ok(())
+}
+
+fn serve(metrics: MetricsAddress) -> anyhow::Result<()> {
+    match metrics {
+        MetricsAddress::Off => Ok(()),
+        MetricsAddress::At(address) => metrics::serve(address).map_err(anyhow::Error::msg),
+    }
+}
+
+/// The block at the start: what was obtained, not what was asked for.
+fn announce(wires: &[Wire], rules: &RuleSet, metrics: MetricsAddress) {
+    let mut text = format!("tollgate {}\n", env!("CARGO_PKG_VERSION"));
+    for wire in wires {
+        text += &format!("{wire}\n");
+    }
+    text += &format!("  rules        {rules}\n");
+    text += &match metrics {
+        MetricsAddress::Off => "  metrics      off\n".to_owned(),
+        MetricsAddress::At(address) => format!("  metrics      http://{address}/metrics\n"),
+    };
+    text += "  SIGINT (Ctrl-C) or SIGTERM stops";
+    say(&text);
+}
+
+/// Copies numbers until a signal comes.
+fn watch(wires: &mut [Wire], printer: &Printer, stop: &AtomicBool) -> anyhow::Result<()> {
+    let mut process = ProcessSeries::new();
+    let mut refresh_at = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        if Instant::now() >= refresh_at {
+            refresh_at = Instant::now() + REFRESH;
+            wires.iter_mut().for_each(Wire::refresh);
+            process.set(printer.lost());
+        }
+        if wires.iter().any(Wire::has_failed) {
+            // What it was is told when the threads are joined.
+            return Ok(());
+        }
+        std::thread::sleep(TICK);
+    }
+    Ok(())
+}
+
+/// Closes every wire, whatever becomes of the others, then says what they have done.
+fn close(wires: Vec<Wire>, printer: Printer, began: Instant, quiet: bool) -> anyhow::Result<()> {
+    let mut first_fault = Ok(());
+    let mut summaries = Vec::new();
+    for wire in wires {
+        let (name, ports) = (wire.name().to_owned(), wire.ports().clone());
+        match wire.close() {
+            Ok(done) => summaries.push((name, ports, done)),
+            Err(error) => first_fault = first_fault.and(Err(error)),
+        }
+    }
+    // Events before the summary, and both complete.
+    let mut unprinted = printer.finish();
+    for (title, ports, Done { counters, alerts, reports_lost }) in &summaries {
+        if !quiet {
+            say(&Summary {
+                title,
+                ports: [&ports.a, &ports.b],
+                counters,
+                alerts: *alerts,
+                reports_lost: reports_lost + std::mem::take(&mut unprinted),
+                took: began.elapsed(),
+            });
+        }
+    }
+    first_fault
+}
