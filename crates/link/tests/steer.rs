@@ -113,6 +113,7 @@ fn whole_fragment() -> (u8, Vec<u8>) {
 fn cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
     let mut cases = ipv4_cases();
     cases.extend(ipv6_cases());
+    cases.extend(ipv6_fragment_cases());
     cases.extend(other_cases());
     cases
 }
@@ -197,6 +198,20 @@ fn ipv6_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
             { chain(&[(HOP_BY_HOP, vec![255; 7]), extension(DESTINATION, 1)], TCP) },
             Malformed,
         ),
+        ("ESP", chain(&[], ESP), Other),
+        ("no next header", chain(&[], NO_NEXT_HEADER), Other),
+        ("version 4 as IPv6", plain(version), Malformed),
+        ("IPv6 cut in its header", chain(&[], TCP)[..14 + 39].to_vec(), Malformed),
+        ("IPv6 cut after its header", chain(&[], TCP)[..14 + 40].to_vec(), Tcp),
+        ("one tag, IPv6 TCP", ethernet(&[VLAN], IPV6, &ipv6(&[], TCP)), Tcp),
+        ("two tags, IPv6 TCP", ethernet(&[SERVICE_VLAN, VLAN], IPV6, &ipv6(&[], TCP)), Tcp),
+    ]
+}
+
+fn ipv6_fragment_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
+    use Kind::{Malformed, Other, Tcp};
+    let chain = |chain: &[(u8, Vec<u8>)], last| ethernet(&[], IPV6, &ipv6(chain, last));
+    vec![
         ("first fragment of TCP", chain(&[fragment(0)], TCP), Tcp),
         ("later fragment of TCP", chain(&[fragment(9)], TCP), Tcp),
         ("first fragment of UDP", chain(&[fragment(0)], UDP), Other),
@@ -225,13 +240,6 @@ fn ipv6_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
         ("later fragment of who knows", chain(&[fragment(9), extension(DESTINATION, 1)], UDP), Tcp),
         ("hop-by-hop, fragment of TCP", chain(&[extension(HOP_BY_HOP, 1), fragment(9)], TCP), Tcp),
         ("cut in its fragment header", chain(&[fragment(0)], TCP)[..60].to_vec(), Malformed),
-        ("ESP", chain(&[], ESP), Other),
-        ("no next header", chain(&[], NO_NEXT_HEADER), Other),
-        ("version 4 as IPv6", plain(version), Malformed),
-        ("IPv6 cut in its header", chain(&[], TCP)[..14 + 39].to_vec(), Malformed),
-        ("IPv6 cut after its header", chain(&[], TCP)[..14 + 40].to_vec(), Tcp),
-        ("one tag, IPv6 TCP", ethernet(&[VLAN], IPV6, &ipv6(&[], TCP)), Tcp),
-        ("two tags, IPv6 TCP", ethernet(&[SERVICE_VLAN, VLAN], IPV6, &ipv6(&[], TCP)), Tcp),
     ]
 }
 

@@ -257,3 +257,98 @@ fn connect_outward(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Frame,
+        xsk::umem::{Layout, Memory},
+    };
+
+    /// Memory for four workers, of whom only the first has queues. None without root.
+    fn four() -> Option<(Memory, Vec<Home>)> {
+        if !nix::unistd::Uid::effective().is_root() {
+            println!("skipped: a UMEM needs root");
+            return None;
+        }
+        let layout = Layout { chunk: 2048, frames_each: 100, workers: 4, ring: 64 };
+        let memory = Memory::map(layout).unwrap();
+        let homes = Home::all(memory.shared(), |worker, _| worker == 0);
+        Some((memory, homes))
+    }
+
+    /// A drop-in for a link that goes.
+    fn settle(homes: Vec<Home>) {
+        for home in homes {
+            home.shared.settle(home.held);
+        }
+    }
+
+    #[test]
+    fn frames_of_several_siblings_are_sent_each_once_and_in_order() {
+        let Some((_memory, mut homes)) = four() else { return };
+        let mut sent = Vec::new();
+        for home in &mut homes[1..] {
+            let mut batch: Vec<_> = (0..3).map_while(|_| home.forge()).collect();
+            for frame in &mut batch {
+                assert!(frame.set_len(60));
+                sent.push(frame.address());
+            }
+            assert_eq!(home.entrust(Port::B, &mut batch), 3);
+        }
+        let mut descs = [FrameDesc::default(); 64];
+        assert_eq!(homes[0].entrusted(Port::A, &mut descs), 0);
+        assert_eq!(homes[0].entrusted(Port::B, &mut descs), 9);
+        assert_eq!(descs[..9].iter().map(FrameDesc::addr).collect::<Vec<_>>(), sent);
+        assert_eq!(homes[0].entrusted(Port::B, &mut descs), 0);
+
+        // Sent, they go home, each to its own.
+        for desc in &descs[..9] {
+            let chunk = homes[0].shared.chunk(desc);
+            homes[0].give_back(chunk);
+        }
+        for home in &mut homes {
+            home.collect();
+            assert_eq!((home.free(), home.held()), (100, 0));
+        }
+        assert_eq!(homes.iter().map(Home::exchanged).sum::<i64>(), 0);
+        settle(homes);
+    }
+
+    #[test]
+    fn what_siblings_cannot_take_stays_with_the_sender() {
+        let Some((_memory, mut homes)) = four() else { return };
+        let mut batch: Vec<_> = (0..70).map_while(|_| homes[1].forge()).collect();
+        for frame in &mut batch {
+            assert!(frame.set_len(60));
+        }
+        assert_eq!(homes[1].entrust(Port::A, &mut batch), 64);
+        assert_eq!(batch.len(), 6);
+        // The first has queues, and so nobody to send for it.
+        assert_eq!(homes[0].entrust(Port::A, &mut Vec::new()), 0);
+        for frame in batch {
+            homes[3].release(frame);
+        }
+        homes[1].collect();
+        assert_eq!((homes[1].free(), homes[1].held(), homes[3].held()), (36, 6, -6));
+        settle(homes);
+    }
+
+    #[test]
+    fn a_fill_ring_leaves_the_reserve_to_be_forged() {
+        let Some((_memory, mut homes)) = four() else { return };
+        let mut descs = [FrameDesc::default(); 64];
+        assert_eq!(homes[2].draw(&mut descs, 64), 100 - RESERVE);
+        assert_eq!(homes[2].draw(&mut descs, 64), 0);
+        let frames: Vec<_> = std::iter::from_fn(|| homes[2].forge()).collect();
+        assert_eq!(frames.len(), RESERVE);
+        // Dropped, not released: orphans, which anybody sends home.
+        drop(frames);
+        homes[0].collect();
+        homes[2].collect();
+        assert_eq!(homes[2].free(), RESERVE);
+        assert_eq!(homes.iter().map(Home::held).sum::<i64>(), 0);
+        settle(homes);
+    }
+}
