@@ -12,6 +12,7 @@ mod link;
 mod link_types;
 mod ports;
 mod reader;
+mod record;
 mod writer;
 
 pub use error::{Error, Problem};
