@@ -1,0 +1,108 @@
+//! What one event may cost.
+//!
+//! LuaJIT's count hook never fires inside compiled traces, so scripts run in the interpreter only
+//! (`sandbox`): slower than compiled code, but an endless loop ends. The hook is set once and counts
+//! on from event to event; only the sum is cleared, so an event may be charged for at most one
+//! interval of its predecessor.
+//!
+//! What the hook does not see is time spent inside one call of a C function: a string pattern that
+//! backtracks, a `table.insert` at the front of a huge table. The memory limit bounds what they
+//! can work on.
+use std::cell::Cell;
+use std::rc::Rc;
+
+use mlua::debug::Debug;
+use mlua::{HookTriggers, Lua, VmState};
+
+use crate::event::Shared;
+use crate::fault::{Failure, FailureKind};
+
+/// Instructions between two looks at the sum. A guess: rare enough to cost nothing, fine enough for
+/// the smallest sensible limit.
+const INTERVAL: u32 = 5_000;
+
+/// What a script may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Lua instructions for one event of one connection; more is the rule's error. Too low and
+    /// honest rules fail on long data; too high and a loop holds up the worker, by about 10 ms for
+    /// each million.
+    pub instructions_max: u64,
+    /// Lua instructions for running the script once, at load.
+    pub load_instructions_max: u64,
+    /// Bytes of one worker's Lua state, everything that rules remember included. 0 is no limit.
+    pub memory_bytes_max: usize,
+    /// Bytes that a streamed rule may leave unread, for each connection and direction.
+    pub unread_bytes_max: usize,
+    /// Bytes of a script.
+    pub script_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            instructions_max: 2_000_000,
+            load_instructions_max: 200_000_000,
+            memory_bytes_max: 128 << 20,
+            unread_bytes_max: 256 << 10,
+            script_bytes_max: 8 << 20,
+        }
+    }
+}
+
+/// The running sum of an event's instructions.
+#[derive(Debug, Default)]
+pub(crate) struct Budget {
+    used: Cell<u64>,
+    max: Cell<u64>,
+    exceeded: Cell<bool>,
+}
+
+impl Budget {
+    pub(crate) fn restart(&self, max: u64) {
+        self.used.set(0);
+        self.max.set(max);
+        self.exceeded.set(false);
+    }
+
+    pub(crate) fn exceeded(&self) -> bool {
+        self.exceeded.get()
+    }
+
+    fn charge(&self, instructions: u32) -> bool {
+        let used = self.used.get().saturating_add(u64::from(instructions));
+        self.used.set(used);
+        if used > self.max.get() {
+            self.exceeded.set(true);
+        }
+        self.exceeded.get()
+    }
+}
+
+/// Makes `lua` charge what it runs to the budget. The hook is a global one: it holds in coroutines too.
+pub(crate) fn install(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<()> {
+    let shared = Rc::clone(shared);
+    let triggers = HookTriggers::new().every_nth_instruction(INTERVAL);
+    lua.set_global_hook(triggers, move |lua, debug| {
+        let budget = &shared.budget;
+        if !budget.charge(INTERVAL) {
+            return Ok(VmState::Continue);
+        }
+        let place = place(debug).unwrap_or_default();
+        let message = format!("{place}a rule ran for more than {} instructions", budget.max.get());
+        // The error itself is bare, and its stack is gone when it arrives. Of a coroutine only the
+        // line is to be had here.
+        let traceback = lua.traceback(None, 0).map(|text| text.to_string_lossy())?;
+        let failure = Failure::new(FailureKind::Instructions, &message, &traceback);
+        shared.failure.borrow_mut().get_or_insert(failure);
+        Err(mlua::Error::runtime(message))
+    })
+}
+
+/// `file:line: ` of the running function, if it is the script's.
+fn place(debug: &Debug<'_>) -> Option<String> {
+    let line = debug.current_line()?;
+    let source = debug.source();
+    let file = source.source.as_deref()?.strip_prefix('@')?;
+    Some(format!("{file}:{line}: "))
+}

@@ -1,0 +1,168 @@
+//! What Rust lends to the prelude.
+//!
+//! None of these fails on what a script may pass through the prelude; problems are values, so that the
+//! prelude can name the script's own line.
+mod flow;
+mod packet;
+mod report;
+
+use std::rc::Rc;
+
+use mlua::{Function, IntoLuaMulti, Lua, LuaString, Table, Value};
+use tollgate_policy::Verdict;
+
+use crate::event::{Event, Shared};
+use crate::fault::{Failure, FailureKind, Fault};
+use crate::limits::Limits;
+use crate::load::Source;
+
+/// Names further apart than this are not taken for a slip of the finger.
+const SUGGESTION_DISTANCE_MAX: usize = 3;
+
+/// How deep `locate` looks for the script's own frame.
+const DEPTH_MAX: usize = 64;
+
+/// The table `P.native` of the prelude.
+pub(crate) fn table(
+    lua: &Lua,
+    shared: &Rc<Shared>,
+    source: &Source,
+    limits: &Limits,
+) -> mlua::Result<Table> {
+    let native = lua.create_table()?;
+    errors(lua, &native, shared, source)?;
+    bytes(lua, &native, shared)?;
+    flow::add(lua, &native, shared)?;
+    packet::add(lua, &native, shared)?;
+    report::add(lua, &native, shared)?;
+    native.set("unread_max", limits.unread_bytes_max)?;
+    native.set(
+        "metatable",
+        lua.create_function(|_, value: Value| Ok(value.as_table().and_then(Table::metatable)))?,
+    )?;
+    let shared = Rc::clone(shared);
+    native.set(
+        "verdict",
+        lua.create_function(move |_, code: usize| {
+            let verdict = Verdict::ALL.get(code).copied().unwrap_or(Verdict::Drop);
+            shared.verdict.set(shared.verdict.get().max(verdict));
+            Ok(())
+        })?,
+    )?;
+    Ok(native)
+}
+
+fn errors(lua: &Lua, native: &Table, shared: &Rc<Shared>, source: &Source) -> mlua::Result<()> {
+    native.set("where", lua.create_function(|lua, ()| Ok(location(lua)))?)?;
+    native.set(
+        "traceback",
+        lua.create_function(|lua, text: Option<String>| {
+            let own = Failure::new(FailureKind::Error, text.as_deref().unwrap_or(""), &stack(lua)?);
+            Ok(own.text())
+        })?,
+    )?;
+    native.set(
+        "suggest",
+        lua.create_function(|_, (name, known): (String, Vec<String>)| Ok(suggest(&name, known)))?,
+    )?;
+    let of = Rc::clone(shared);
+    native.set("exceeded", lua.create_function(move |_, ()| Ok(of.budget.exceeded()))?)?;
+    let of = Rc::clone(shared);
+    native.set(
+        "failure",
+        lua.create_function(move |lua, message: String| {
+            let failure = Failure::new(FailureKind::Error, &message, &stack(lua)?);
+            of.failure.replace(Some(failure));
+            Ok(())
+        })?,
+    )?;
+    let of = Rc::clone(shared);
+    let file = source.path.clone();
+    native.set(
+        "fault",
+        lua.create_function(move |lua, message: String| {
+            let fault =
+                Fault { file: file.clone(), line: frame(lua).map(|(_, line)| line), message };
+            let mut faults = of.faults.borrow_mut();
+            // One slip in a loop is one fault.
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+            Ok(())
+        })?,
+    )
+}
+
+fn bytes(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
+    let of = Rc::clone(shared);
+    native.set(
+        "byte",
+        lua.create_function(move |_, at: usize| Ok(of.event.borrow().bytes.get(at).copied()))?,
+    )?;
+    let of = Rc::clone(shared);
+    native.set(
+        "slice",
+        lua.create_function(move |lua, (from, len): (usize, usize)| {
+            let event = of.event.borrow();
+            let to = from.saturating_add(len).min(event.bytes.len());
+            lua.create_string(event.bytes.get(from..to).unwrap_or_default())
+        })?,
+    )
+}
+
+/// A function that reads the running event.
+fn getter<R: IntoLuaMulti + 'static>(
+    lua: &Lua,
+    shared: &Rc<Shared>,
+    read: fn(&Event) -> R,
+) -> mlua::Result<Function> {
+    let shared = Rc::clone(shared);
+    lua.create_function(move |_, ()| Ok(read(&shared.event.borrow())))
+}
+
+/// The innermost frame that is the script's: its file and line.
+fn frame(lua: &Lua) -> Option<(String, usize)> {
+    for depth in 0..DEPTH_MAX {
+        let found = lua.inspect_stack(depth, |debug| {
+            let line = debug.current_line()?;
+            let source = debug.source();
+            let name = source.source.as_deref()?.strip_prefix('@')?;
+            Some((name.to_owned(), line))
+        })?;
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// `file:line: ` of the script's own frame, to put before a message.
+fn location(lua: &Lua) -> String {
+    frame(lua).map(|(file, line)| format!("{file}:{line}: ")).unwrap_or_default()
+}
+
+fn stack(lua: &Lua) -> mlua::Result<String> {
+    let text: LuaString = lua.traceback(None, 0)?;
+    Ok(text.to_string_lossy())
+}
+
+fn suggest(name: &str, known: Vec<String>) -> Option<String> {
+    known
+        .into_iter()
+        .map(|near| (strsim::damerau_levenshtein(name, &near), near))
+        .filter(|(distance, near)| *distance <= SUGGESTION_DISTANCE_MAX.min(near.len() / 2))
+        .min()
+        .map(|(_, near)| near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_name_is_suggested_and_a_far_one_is_not() {
+        let known = || vec!["new_connection".to_owned(), "receive_data".to_owned()];
+        assert_eq!(suggest("new_conection", known()).as_deref(), Some("new_connection"));
+        assert_eq!(suggest("send_packet", known()), None);
+    }
+}

@@ -1,0 +1,104 @@
+-- What every other part of the prelude stands on: errors that name the script's own line, calls
+-- that cannot swallow the error of a limit, and a sandbox without the doors out.
+--
+-- `P` is the table that the parts share; `P.native` holds what Rust lends, and `P.globals` is what
+-- scripts see. The prelude's own globals are a copy made before any script ran, so that a script
+-- which redefines `type` confuses only itself.
+local P = ...
+local native, G = P.native, P.globals
+local error, type, tostring, select = error, type, tostring, select
+local raw_pcall, raw_xpcall, raw_resume = pcall, xpcall, coroutine.resume
+local format, concat = string.format, table.concat
+
+P.raw = {
+    xpcall = raw_xpcall, create = coroutine.create, resume = raw_resume, yield = coroutine.yield,
+    running = coroutine.running, status = coroutine.status,
+}
+
+-- The running event; `generation` tells its packets and data from those of earlier ones.
+P.live = { verdict = 0, generation = 0, at = 0, flow = nil, loading = true }
+
+function P.fail(text)
+    error(native.where() .. text, 0)
+end
+
+-- A fault of the script's text: collected while it loads, so that all can be shown at once.
+function P.fault(text)
+    if P.live.loading then
+        native.fault(text)
+    else
+        P.fail(text)
+    end
+end
+
+-- "; did you mean x" or nothing.
+function P.suggest(name, known)
+    local near = native.suggest(tostring(name), known)
+    return near and format("; did you mean %s", near) or ""
+end
+
+-- A table whose unknown fields are errors. `later` names fields that are known but not there yet.
+function P.strict(what, fields, later)
+    local known = {}
+    for key in pairs(fields) do known[#known + 1] = key end
+    return setmetatable(fields, {
+        __index = function(_, key)
+            if later and later[key] then
+                P.fail(format("%s.%s is not supported yet", what, key))
+            end
+            P.fail(format("%s: unknown field '%s'%s", what, tostring(key), P.suggest(key, known)))
+        end,
+    })
+end
+
+-- The error of a limit passes through every pcall, or `while true do pcall(work) end` would never
+-- end. Other errors of ours become text, as scripts expect.
+local function settle(ok, e, ...)
+    if not ok then
+        -- The text first: without memory nothing of ours can be called.
+        if e == "not enough memory" or native.exceeded() then error(e, 0) end
+        if type(e) == "userdata" then e = tostring(e) end
+    end
+    return ok, e, ...
+end
+
+function G.pcall(f, ...)
+    return settle(raw_pcall(f, ...))
+end
+
+function G.xpcall(f, handler, ...)
+    -- The handler of a limit's error would run with the hook still off, so without any limit.
+    return settle(raw_xpcall(f, function(e)
+        if e == "not enough memory" or native.exceeded() then return e end
+        if type(e) == "userdata" then e = tostring(e) end
+        return handler(e)
+    end, ...))
+end
+
+function coroutine.resume(co, ...)
+    return settle(raw_resume(co, ...))
+end
+
+function G.print(...)
+    local parts = {}
+    for i = 1, select("#", ...) do parts[i] = tostring((select(i, ...))) end
+    native.log("info", "print", concat(parts, "\t"))
+end
+
+G.debug = { traceback = function(text) return native.traceback(text and tostring(text)) end }
+
+-- An empty string times a billion is a loop in C, where no limit looks.
+local rep = string.rep
+function string.rep(s, n, sep)
+    if s == "" and (sep == nil or sep == "") then return "" end
+    return rep(s, n, sep)
+end
+
+-- Bytecode can break the interpreter, so nothing may load or make any; the rest are doors out.
+string.dump = nil
+for _, name in ipairs {
+    "load", "loadstring", "loadfile", "dofile", "getfenv", "setfenv", "newproxy", "collectgarbage",
+    "gcinfo", "module", "jit", "package", "io", "os", "ffi",
+} do
+    G[name] = nil
+end

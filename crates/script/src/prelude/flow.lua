@@ -1,0 +1,94 @@
+-- The flow object: a plain table, so that rules keep what they like in it, for as long as the
+-- connection lives. What changes from event to event is read from the running event.
+local P = ...
+local native, fail, live = P.native, P.fail, P.live
+local setmetatable, format, tostring = setmetatable, string.format, tostring
+
+local flows = {}
+local methods, Flow = {}, { __metatable = false }
+local DROP, HALFRESET, RESET = 2, 3, 4
+
+-- The greater verdict wins.
+function P.decide(verdict)
+    if verdict > live.verdict then
+        live.verdict = verdict
+        native.verdict(verdict)
+    end
+end
+
+local function current(self, what)
+    if self ~= live.flow then
+        fail(format("flow: %s: this is not the connection of the running event", what))
+    end
+end
+
+local function decide(self, what, verdict)
+    current(self, what)
+    if live.ending then fail(format("flow: %s: the connection has ended already", what)) end
+    P.decide(verdict)
+end
+
+function methods:drop() decide(self, "drop", DROP) end
+function methods:halfreset() decide(self, "halfreset", HALFRESET) end
+function methods:reset() decide(self, "reset", RESET) end
+
+-- What the rules of this event have accepted leaves when they have returned, and nothing older
+-- waits: rules cannot hold bytes back yet. So there is nothing to do but to check the argument.
+function methods:send(direction)
+    current(self, "send")
+    if direction ~= nil and direction ~= "up" and direction ~= "down" then
+        fail(format("flow: send: 'up', 'down' or nothing expected, got '%s'", tostring(direction)))
+    end
+end
+
+local function live_view(what, getters)
+    return {
+        __metatable = false,
+        __index = function(self, key)
+            local get = getters[key]
+            if not get then return nil end
+            current(self[1], what)
+            return get()
+        end,
+        __newindex = function() fail(format("flow.%s is read-only", what)) end,
+    }
+end
+local Connection = live_view("connection", native.connection)
+local State = live_view("state", { current = native.state })
+
+function Flow:__index(key)
+    if key == "connection" then return setmetatable({ self }, Connection) end
+    if key == "state" then return setmetatable({ self }, State) end
+    return methods[key]
+end
+
+function Flow:__tostring()
+    return format("%s:%d --> %s:%d", tostring(self.srcip), self.srcport, tostring(self.dstip),
+        self.dstport)
+end
+
+-- The entry of a flow: its object, and its streams by direction. Index 0 is a flow that no later
+-- event can ask for.
+function P.entry(index)
+    local entry = flows[index]
+    if not entry then
+        local srcport, dstport = native.ports()
+        entry = {
+            flow = setmetatable({
+                srcip = P.addr(native.addr(1)), srcport = srcport,
+                dstip = P.addr(native.addr(2)), dstport = dstport, name = "tcp_connection",
+            }, Flow),
+        }
+        if index ~= 0 then flows[index] = entry end
+    end
+    live.flow, live.entry = entry.flow, entry
+    return entry
+end
+
+function P.forget(index)
+    flows[index] = nil
+end
+
+function P.is_flow(value)
+    return type(value) == "table" and native.metatable(value) == Flow
+end

@@ -1,0 +1,211 @@
+-- haka.rule, haka.rule_group, and the calls by which the engine's events reach them.
+local P = ...
+local native, fault, live = P.native, P.fault, P.live
+local setmetatable, type, ipairs, pairs, tostring = setmetatable, type, ipairs, pairs, tostring
+local format = string.format
+
+local DROP_PACKET, DROP = 1, 2
+local Event = { __metatable = false }
+local lists = { new_connection = {}, receive_packet = {}, receive_data = {}, end_connection = {} }
+P.lists = lists
+
+function P.event(module, name)
+    return setmetatable({ module = module, name = name }, Event)
+end
+
+-- Stands for an event that does not exist; its fault has been told already.
+local NO_EVENT = {}
+
+-- The `events` table of a module. Naming an event that is not there is a fault at once, whether a
+-- rule then uses it or not.
+function P.events(module, known, later)
+    local names = {}
+    for name in pairs(known) do names[#names + 1] = name end
+    return setmetatable(known, {
+        __metatable = false,
+        __newindex = function() fault(module .. ".events is read-only") end,
+        __index = function(_, name)
+            if later and later[name] then
+                fault(format("event %s.events.%s is not supported yet", module, name))
+            else
+                fault(format("unknown event %s.events.%s%s", module, tostring(name),
+                    P.suggest(name, names)))
+            end
+            return NO_EVENT
+        end,
+    })
+end
+
+local function check_keys(what, spec, known)
+    if type(spec) ~= "table" then
+        fault(format("%s: a table expected, got %s", what, type(spec)))
+        return false
+    end
+    local names = {}
+    for name in pairs(known) do names[#names + 1] = name end
+    local good = true
+    for key, value in pairs(spec) do
+        local wanted = known[key]
+        if not wanted then
+            fault(format("%s: unknown key '%s'%s", what, tostring(key), P.suggest(key, names)))
+            good = false
+        elseif wanted ~= "any" and type(value) ~= wanted then
+            fault(format("%s: %s must be a %s, got %s", what, key, wanted, type(value)))
+            good = false
+        end
+    end
+    return good
+end
+
+-- The event of a rule, or nil after a fault.
+local function hook_of(what, spec)
+    local hook = spec.hook
+    if hook == nil then hook = spec.on end
+    if hook == NO_EVENT then return nil end
+    if type(hook) ~= "table" or native.metatable(hook) ~= Event then
+        fault(format("%s: hook must be an event, got %s", what, type(hook)))
+        return nil
+    end
+    return hook.name
+end
+
+local function streamed_of(what, spec, event)
+    local options = spec.options
+    if options == nil then return false, true end
+    if not check_keys(what .. " options", options, { streamed = "boolean" }) then return false, false end
+    if options.streamed and event ~= "receive_data" then
+        fault(format("%s: only receive_data can be streamed", what))
+        return false, false
+    end
+    return options.streamed or false, true
+end
+
+local function listen(what, spec, eval)
+    local event = hook_of(what, spec)
+    if not event then return end
+    local streamed, good = streamed_of(what, spec, event)
+    if not good then return end
+    if not live.loading then P.fail(what .. ": rules are made while the script loads, not in an event") end
+    local list = lists[event]
+    list[#list + 1] = { eval = eval, streamed = streamed, name = spec.name }
+end
+
+local RULE = { hook = "any", on = "any", eval = "any", options = "table", name = "string" }
+function P.rule(spec)
+    if not check_keys("haka.rule", spec, RULE) then return end
+    if type(spec.eval) ~= "function" then
+        hook_of("haka.rule", spec)
+        return fault(format("haka.rule: eval must be a function, got %s", type(spec.eval)))
+    end
+    listen("haka.rule", spec, spec.eval)
+end
+
+local Group = { __metatable = false, __index = {} }
+local rules_of = setmetatable({}, { __mode = "k" })
+
+function Group.__index:rule(spec)
+    local eval = spec
+    if type(spec) == "table" then
+        if not check_keys("group:rule", spec, { eval = "any", name = "string" }) then return end
+        eval = spec.eval
+    end
+    if type(eval) ~= "function" then
+        return fault(format("group:rule: eval must be a function, got %s", type(eval)))
+    end
+    if not live.loading then P.fail("group:rule: rules are made while the script loads, not in an event") end
+    local rules = rules_of[self]
+    rules[#rules + 1] = eval
+end
+
+-- One listener: init, the rules until `continue` says no, final. Whatever ends the connection (or,
+-- but in new_connection, the packet) ends the group too.
+local function group_eval(rules, spec, stop)
+    local init, continue, final = spec.init, spec.continue, spec.final
+    return function(...)
+        if init then
+            init(...)
+            if live.verdict >= stop then return end
+        end
+        for i = 1, #rules do
+            local result = rules[i](...)
+            if live.verdict >= stop then return end
+            if continue and not continue(result, ...) then return end
+        end
+        if final then final(...) end
+    end
+end
+
+local GROUP = {
+    hook = "any", on = "any", init = "function", continue = "function", final = "function",
+    options = "table", name = "string",
+}
+function P.rule_group(spec)
+    local rules = {}
+    local group = setmetatable({}, Group)
+    rules_of[group] = rules
+    if check_keys("haka.rule_group", spec, GROUP) then
+        local hook = spec.hook or spec.on
+        local new = type(hook) == "table" and hook.name == "new_connection"
+        listen("haka.rule_group", spec, group_eval(rules, spec, new and DROP or DROP_PACKET))
+    end
+    return group
+end
+
+-- Every dispatch begins at listener `from`: 1, or the one after a rule that failed and was passed
+-- over.
+local function begin(from, index)
+    live.generation = live.generation + 1
+    live.text = nil
+    live.ending = false
+    live.at = from - 1
+    if from == 1 then live.verdict = 0 end
+    return P.entry(index)
+end
+
+local function run(list, from, stop, ...)
+    for i = from, #list do
+        if live.verdict >= stop then return end
+        live.at = i
+        list[i].eval(...)
+    end
+end
+
+local function up_or_down(is_up) return is_up and "up" or "down" end
+
+P.dispatch = {
+    -- The emitter is the flow: a dropped packet does not stop later listeners, a dropped flow does.
+    new_connection = function(from, index)
+        local entry = begin(from, index)
+        run(lists.new_connection, from, DROP, entry.flow, P.packet())
+    end,
+    receive_packet = function(from, index, is_up)
+        local entry = begin(from, index)
+        run(lists.receive_packet, from, DROP_PACKET, entry.flow, P.packet(), up_or_down(is_up))
+    end,
+    receive_data = function(from, index, is_up, len, ended)
+        local entry, list = begin(from, index), lists.receive_data
+        local current, direction = P.view(0, len), up_or_down(is_up)
+        for i = from, #list do
+            if live.verdict >= DROP_PACKET then return end
+            live.at = i
+            local listener = list[i]
+            if listener.streamed then
+                P.stream(listener, entry, direction, len, ended)
+            elseif len > 0 then
+                listener.eval(entry.flow, current, direction)
+            end
+        end
+    end,
+    end_connection = function(from, index)
+        local entry = begin(from, index)
+        live.ending = true
+        run(lists.end_connection, from, DROP_PACKET, entry.flow)
+    end,
+    forget = P.forget,
+    at = function() return live.at end,
+    -- Closes the book of rules, and says which events have listeners.
+    seal = function()
+        live.loading = false
+        return #lists.new_connection, #lists.receive_packet, #lists.receive_data, #lists.end_connection
+    end,
+}

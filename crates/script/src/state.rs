@@ -1,0 +1,146 @@
+use std::rc::Rc;
+
+use mlua::chunk::ChunkMode;
+use mlua::{Function, Lua, Table};
+use tollgate_policy::{Interest, Log, Report};
+
+use crate::event::Shared;
+use crate::fault::{Failure, LoadError, PRELUDE};
+use crate::load::{Settings, Source};
+use crate::{limits, native, sandbox};
+
+/// The prelude, in the order in which its parts need each other.
+const PARTS: [&str; 8] = [
+    include_str!("prelude/base.lua"),
+    include_str!("prelude/address.lua"),
+    include_str!("prelude/data.lua"),
+    include_str!("prelude/flow.lua"),
+    include_str!("prelude/packet.lua"),
+    include_str!("prelude/stream.lua"),
+    include_str!("prelude/rule.lua"),
+    include_str!("prelude/haka.lua"),
+];
+
+/// A script in a Lua state, run once: its rules wait for events.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) lua: Lua,
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) dispatch: Dispatch,
+    /// The events that must reach Lua.
+    pub(crate) interest: Interest,
+    /// Whether a later event can ask for the flow object of an earlier one.
+    pub(crate) keeps_flows: bool,
+    /// Whether any rule listens to `end_connection`.
+    pub(crate) hears_end: bool,
+}
+
+/// The prelude's doors.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) new_connection: Function,
+    pub(crate) receive_packet: Function,
+    pub(crate) receive_data: Function,
+    pub(crate) end_connection: Function,
+    pub(crate) forget: Function,
+    pub(crate) at: Function,
+}
+
+impl State {
+    /// Runs a script in a fresh state.
+    pub(crate) fn load(source: &Source, settings: Settings) -> Result<Self, LoadError> {
+        let shared = Shared::new(settings.limits.memory_bytes_max);
+        let ready = prepare(&shared, source, settings)
+            .map_err(|error| LoadError::of_file(&source.path, format!("Lua: {error}")))?;
+        let (lua, doors) = ready;
+        shared.budget.restart(settings.limits.load_instructions_max);
+        let run = lua
+            .load(source.text.as_slice())
+            .set_name(format!("@{}", source.chunk))
+            .set_mode(ChunkMode::Text)
+            .exec();
+        let mut faults = shared.faults.take();
+        if let Err(error) = run {
+            faults.push(failure(&lua, &shared, &error).into_fault(&source.path, &source.chunk));
+        }
+        if !faults.is_empty() {
+            return Err(LoadError { faults });
+        }
+        let reports =
+            std::mem::replace(&mut *shared.reports.borrow_mut(), tollgate_policy::Reports::new(0));
+        shared.messages.replace(logs(reports));
+        Self::seal(lua, shared, &doors)
+            .map_err(|error| LoadError::of_file(&source.path, format!("Lua: {error}")))
+    }
+
+    fn seal(lua: Lua, shared: Rc<Shared>, doors: &Table) -> mlua::Result<Self> {
+        let seal: Function = doors.get("seal")?;
+        let (new, packet, data, end): (usize, usize, usize, usize) = seal.call(())?;
+        let mut interest = Interest::empty();
+        interest.set(Interest::NEW_CONNECTION, new > 0);
+        interest.set(Interest::RECEIVE_PACKET, packet > 0);
+        interest.set(Interest::RECEIVE_DATA, data > 0);
+        let keeps_flows = packet + data + end > 0;
+        // Flow objects are freed at the end, so a script that makes any must hear of it.
+        interest.set(Interest::END_CONNECTION, keeps_flows);
+        let dispatch = Dispatch {
+            new_connection: doors.get("new_connection")?,
+            receive_packet: doors.get("receive_packet")?,
+            receive_data: doors.get("receive_data")?,
+            end_connection: doors.get("end_connection")?,
+            forget: doors.get("forget")?,
+            at: doors.get("at")?,
+        };
+        Ok(Self { lua, shared, dispatch, interest, keeps_flows, hears_end: end > 0 })
+    }
+
+    /// What the script said at load.
+    pub(crate) fn messages(&self) -> Vec<Log> {
+        self.shared.messages.take()
+    }
+
+    /// What failed, of an error that came out of a dispatch.
+    pub(crate) fn failure(&self, error: &mlua::Error) -> Failure {
+        failure(&self.lua, &self.shared, error)
+    }
+}
+
+/// A state with the prelude in it; gives the prelude's doors.
+fn prepare(shared: &Rc<Shared>, source: &Source, settings: Settings) -> mlua::Result<(Lua, Table)> {
+    let lua = sandbox::lua(settings.limits.memory_bytes_max)?;
+    let globals = lua.globals();
+    let own_globals = lua.create_table()?;
+    for pair in globals.pairs::<mlua::Value, mlua::Value>() {
+        let (key, value) = pair?;
+        own_globals.set(key, value)?;
+    }
+    let parts = lua.create_table()?;
+    parts.set("globals", globals)?;
+    parts.set("native", native::table(&lua, shared, source, &settings.limits)?)?;
+    for text in PARTS {
+        lua.load(text)
+            .set_name(format!("={PRELUDE}"))
+            .set_environment(own_globals.clone())
+            .call::<()>(&parts)?;
+    }
+    limits::install(&lua, shared)?;
+    let doors = parts.get("dispatch")?;
+    Ok((lua, doors))
+}
+
+fn failure(lua: &Lua, shared: &Shared, error: &mlua::Error) -> Failure {
+    if let Some(failure) = shared.failure.take() {
+        return failure;
+    }
+    Failure::of(error, shared.budget.exceeded(), shared.memory_is_full(lua))
+}
+
+fn logs(mut reports: tollgate_policy::Reports) -> Vec<Log> {
+    reports
+        .drain()
+        .filter_map(|report| match report {
+            Report::Log(log) => Some(log),
+            Report::Alert(_) | Report::Connection(_) => None,
+        })
+        .collect()
+}

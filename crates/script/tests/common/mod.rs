@@ -1,0 +1,208 @@
+//! A connection to fire events from, with real frames.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test binary uses its part"
+)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tollgate_policy::{
+    Alert, Data, Flow, FlowId, Log, PacketView, Policy, Report, Reports, Traffic, Verdict,
+};
+use tollgate_script::{LoadError, LuaPolicy, Rules, Settings};
+use tollgate_wire::{
+    Direction, Endpoint, Flags, FlowKey, Headers, IpVersion, PerDirection, Seq, Timestamp, Vlans,
+};
+
+pub fn load(text: &str) -> Result<Rules, LoadError> {
+    Rules::parse(Path::new("test.lua"), text, Settings::default())
+}
+
+/// A script, a connection, and what came out.
+pub struct Scene {
+    pub policy: LuaPolicy,
+    pub client: Endpoint,
+    pub server: Endpoint,
+    pub id: u64,
+    pub state: &'static str,
+    pub tag: u32,
+    pub offset: u64,
+    pub reports: Reports,
+}
+
+impl Scene {
+    pub fn new(text: &str) -> Self {
+        Self::with(text, Settings::default())
+    }
+
+    pub fn with(text: &str, settings: Settings) -> Self {
+        let rules = Rules::parse(Path::new("test.lua"), text, settings)
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self::of(&rules)
+    }
+
+    pub fn of(rules: &Rules) -> Self {
+        let endpoint = |text: &str| text.parse::<SocketAddr>().unwrap().into();
+        Self {
+            policy: rules.policy().unwrap(),
+            client: endpoint("198.18.0.1:40000"),
+            server: endpoint("198.18.0.2:80"),
+            id: 1,
+            state: "established",
+            tag: 0,
+            offset: 0,
+            reports: Reports::new(1000),
+        }
+    }
+
+    pub fn between(mut self, client: &str, server: &str) -> Self {
+        self.client = client.parse::<SocketAddr>().unwrap().into();
+        self.server = server.parse::<SocketAddr>().unwrap().into();
+        self
+    }
+
+    /// Another connection with the same policy.
+    pub fn next(&mut self) {
+        self.id += 1;
+        self.tag = 0;
+        self.offset = 0;
+    }
+
+    fn fire<R>(
+        &mut self,
+        event: impl FnOnce(&mut LuaPolicy, &mut Flow<'_>, &mut Reports) -> R,
+    ) -> R {
+        let traffic = |packets, bytes| Traffic { packets, bytes };
+        let mut flow = Flow {
+            id: FlowId(self.id),
+            client: self.client,
+            server: self.server,
+            state: self.state,
+            traffic: PerDirection { to_server: traffic(3, 150), to_client: traffic(2, 90) },
+            now: Timestamp::from_secs(7),
+            tag: &mut self.tag,
+        };
+        event(&mut self.policy, &mut flow, &mut self.reports)
+    }
+
+    pub fn open(&mut self) -> Verdict {
+        let (frame, headers) = frame(self.client, self.server, Flags::SYN, b"");
+        self.fire(|policy, flow, reports| {
+            policy.new_connection(flow, &view(&frame, &headers), reports)
+        })
+    }
+
+    pub fn packet(&mut self, direction: Direction, payload: &[u8]) -> Verdict {
+        let (from, to) = match direction {
+            Direction::ToServer => (self.client, self.server),
+            Direction::ToClient => (self.server, self.client),
+        };
+        let (frame, headers) = frame(from, to, Flags::ACK | Flags::PSH, payload);
+        self.fire(|policy, flow, reports| {
+            policy.receive_packet(flow, &view(&frame, &headers), direction, reports)
+        })
+    }
+
+    /// Data towards the server; `chunks` lie in different segments.
+    pub fn data(&mut self, chunks: &[&[u8]], end: bool) -> Verdict {
+        self.data_in(Direction::ToServer, chunks, end)
+    }
+
+    pub fn data_in(&mut self, direction: Direction, chunks: &[&[u8]], end: bool) -> Verdict {
+        let mut data = Data::new(self.offset, end);
+        for chunk in chunks {
+            data.push(chunk);
+        }
+        self.offset += u64::try_from(data.len()).unwrap();
+        self.fire(|policy, flow, reports| policy.receive_data(flow, &data, direction, reports))
+    }
+
+    pub fn end(&mut self) {
+        self.fire(|policy, flow, reports| policy.end_connection(flow, reports));
+    }
+
+    /// What was printed, `haka.log`ged (`level section: text`) and alerted since the last call.
+    pub fn said(&mut self) -> Vec<String> {
+        self.reports
+            .drain()
+            .map(|report| match report {
+                Report::Log(Log { section, message, .. }) if section == "print" => message,
+                Report::Log(Log { level, section, message, .. }) => {
+                    format!("{} {section}: {message}", level.name())
+                }
+                Report::Alert(alert) => {
+                    format!("alert {}: {}", alert.number, alert.description.unwrap_or_default())
+                }
+                Report::Connection(_) => panic!("the engine's"),
+            })
+            .collect()
+    }
+
+    pub fn alerts(&mut self) -> Vec<Alert> {
+        self.reports
+            .drain()
+            .filter_map(|report| match report {
+                Report::Alert(alert) => Some(*alert),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+fn view<'a>(frame: &'a [u8], headers: &'a Headers) -> PacketView<'a> {
+    PacketView { frame, headers, received: Timestamp::from_secs(7) }
+}
+
+/// An Ethernet frame with IPv4 (options: none) or IPv6, TCP with a 12-byte option field.
+pub fn frame(from: Endpoint, to: Endpoint, flags: Flags, payload: &[u8]) -> (Vec<u8>, Headers) {
+    let mut bytes = vec![0; 14];
+    let tcp_len = u16::try_from(32 + payload.len()).unwrap();
+    let v6 = from.addr.is_ipv6();
+    match (from.addr, to.addr) {
+        (std::net::IpAddr::V4(from), std::net::IpAddr::V4(to)) => {
+            bytes.extend([0x45, 0x12]);
+            bytes.extend((20 + tcp_len).to_be_bytes());
+            bytes.extend([0xab, 0xcd, 0x40, 0, 61, 6, 0x12, 0x34]);
+            bytes.extend(from.octets());
+            bytes.extend(to.octets());
+        }
+        (std::net::IpAddr::V6(from), std::net::IpAddr::V6(to)) => {
+            bytes.extend([0x61, 0x2a, 0xbc, 0xde]);
+            bytes.extend(tcp_len.to_be_bytes());
+            bytes.extend([6, 61]);
+            bytes.extend(from.octets());
+            bytes.extend(to.octets());
+        }
+        _ => panic!("mixed versions"),
+    }
+    let tcp = u16::try_from(bytes.len()).unwrap();
+    bytes.extend(from.port.to_be_bytes());
+    bytes.extend(to.port.to_be_bytes());
+    bytes.extend(0xffff_fff0_u32.to_be_bytes());
+    bytes.extend(77_u32.to_be_bytes());
+    bytes.extend([0x80, u8::try_from(flags.bits()).unwrap()]);
+    bytes.extend([0x20, 0, 0xbe, 0xef, 0, 5]);
+    bytes.extend([1; 12]);
+    bytes.extend(payload);
+    let (key, source) = FlowKey::new(from, to, Vlans::default());
+    let headers = Headers {
+        key,
+        source,
+        ip_version: if v6 { IpVersion::V6 } else { IpVersion::V4 },
+        ttl: 61,
+        ip: 14,
+        tcp,
+        payload: tcp + 32,
+        end: u32::from(tcp) + u32::from(tcp_len),
+        flags,
+        seq: Seq(0xffff_fff0),
+        ack: Seq(77),
+        window: 0x2000,
+        urgent: 5,
+    };
+    (bytes, headers)
+}

@@ -1,0 +1,157 @@
+//! A rule that loops or leaks costs its own connection.
+mod common;
+
+use common::Scene;
+use tollgate_policy::Verdict;
+use tollgate_script::{Limits, RuleErrors, Settings};
+
+const LIMITS: Limits = Limits {
+    instructions_max: 300_000,
+    load_instructions_max: 10_000_000,
+    memory_bytes_max: 8 << 20,
+    unread_bytes_max: 1 << 20,
+    script_bytes_max: 1 << 20,
+};
+
+fn scene(options: &str, body: &str) -> Scene {
+    let text = format!(
+        "haka.rule{{ hook = tcp_connection.events.receive_data, {options} eval = function(flow, current, dir)
+        if flow.srcport == 1 then return end\n{body}\nend }}"
+    );
+    Scene::with(&text, Settings { limits: LIMITS, ..Settings::default() })
+}
+
+/// The next connection, whose rule returns at once, feels nothing.
+fn others_go_on(scene: &mut Scene) {
+    scene.next();
+    scene.client.port = 1;
+    assert_eq!(scene.data(&[b"x"], false), Verdict::Accept);
+    assert_eq!(scene.said(), [""; 0]);
+}
+
+#[test]
+fn an_endless_loop_ends_however_it_is_wrapped() {
+    for body in [
+        "while true do end",
+        "while true do pcall(function() while true do end end) end",
+        "while true do xpcall(function() while true do end end, function(e) return e end) end",
+        "xpcall(function() while true do end end, function() while true do end end)",
+        "xpcall(error, function() while true do end end)",
+        "while true do coroutine.resume(coroutine.create(function() while true do end end)) end",
+        "while true do pcall(coroutine.wrap(function() while true do end end)) end",
+        "repeat local a = ('x'):rep(10) until false",
+        "local function f() return f() end f()",
+        "table.sort({3, 2, 1}, function() while true do end end)",
+        "setmetatable({}, {__index = function() while true do end end}).x = nil local y = setmetatable({}, {__index = function() while true do end end}).x",
+        "local t = setmetatable({}, {__tostring = function() while true do end end}) print(t)",
+        "('x'):gsub('x', function() while true do end end)",
+        "while true do pcall(error, 'again') end",
+        "for i = 1, 1e12 do local x = (''):rep(1e9) end",
+    ] {
+        let mut scene = scene("", body);
+        assert_eq!(scene.data(&[b"x"], false), Verdict::Drop, "{body}");
+        let said = scene.said();
+        assert!(
+            said[0].contains("a rule ran for more than 300000 instructions"),
+            "{body}: {said:?}"
+        );
+        assert!(said[1].contains("test.lua:3: "), "{body}: {said:?}");
+        assert_eq!(
+            scene.policy.rule_errors(),
+            RuleErrors { instructions: 1, ..RuleErrors::default() },
+            "{body}"
+        );
+        others_go_on(&mut scene);
+    }
+}
+
+#[test]
+fn an_endless_loop_in_a_streamed_rule_ends() {
+    for body in [
+        "current:sub(1) while true do end",
+        "while true do pcall(function() while true do end end) end",
+    ] {
+        let mut scene = scene("options = { streamed = true },", body);
+        assert_eq!(scene.data(&[b"x"], false), Verdict::Drop, "{body}");
+        let said = scene.said();
+        assert!(said[0].contains("a rule ran for more than 300000 instructions"), "{said:?}");
+        assert!(said[1].contains("test.lua:3: "), "{said:?}");
+        others_go_on(&mut scene);
+    }
+}
+
+#[test]
+fn a_rule_that_recurses_for_ever_fails_alone() {
+    let mut scene = scene("", "local function f() return 1 + f() end f()");
+    assert_eq!(scene.data(&[b"x"], false), Verdict::Drop);
+    assert!(scene.said()[0].contains("stack overflow"));
+    others_go_on(&mut scene);
+}
+
+#[test]
+fn an_endless_allocation_ends_and_is_given_back() {
+    for body in [
+        "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(5000) .. i end",
+        "local s = 'x' while true do s = s .. s end",
+        "local s = ('x'):rep(1e9)",
+        "while true do pcall(function() local s = 'x' while true do s = s .. s end end) end",
+        "local t = {} while true do t[#t + 1] = coroutine.create(function() end) end",
+    ] {
+        let mut scene = scene("", body);
+        assert_eq!(scene.data(&[b"x"], false), Verdict::Drop, "{body}");
+        let said = scene.said();
+        assert!(said[0].contains("the rules' memory is exhausted"), "{body}: {said:?}");
+        let errors = scene.policy.rule_errors();
+        assert_eq!((errors.memory, errors.restarts), (1, 0), "{body}");
+        assert!(scene.policy.used_memory_bytes() < 2 << 20, "{body}");
+        others_go_on(&mut scene);
+    }
+}
+
+#[test]
+fn an_endless_allocation_in_a_streamed_rule_ends() {
+    let body = "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(5000) .. i end";
+    let mut scene = scene("options = { streamed = true },", body);
+    assert_eq!(scene.data(&[b"x"], false), Verdict::Drop);
+    assert_eq!(scene.policy.rule_errors().memory, 1, "{:?}", scene.said());
+    scene.said();
+    others_go_on(&mut scene);
+}
+
+#[test]
+fn a_script_that_remembers_too_much_starts_afresh() {
+    let mut scene = scene(
+        "",
+        "kept = kept or {} for i = 1, 1e9 do kept[#kept + 1] = ('x'):rep(5000) .. #kept end",
+    );
+    assert_eq!(scene.data(&[b"x"], false), Verdict::Drop);
+    assert!(scene.said().last().unwrap().contains("started afresh"));
+    assert_eq!(scene.policy.rule_errors().restarts, 1);
+    others_go_on(&mut scene);
+    scene.end();
+}
+
+#[test]
+fn many_honest_events_never_add_up_to_a_limit() {
+    let mut scene =
+        scene("", "local s = current:asstring() for i = 1, 1000 do s = s:sub(1, 5) end");
+    for _ in 0..1000 {
+        assert_eq!(scene.data(&[&[7; 1000]], false), Verdict::Accept);
+    }
+    assert_eq!(scene.said(), [""; 0]);
+}
+
+#[test]
+fn flows_that_have_ended_leave_nothing_behind() {
+    let mut scene = scene("", "flow.mine = current:asstring()");
+    let mut after_warm_up = 0;
+    for round in 0..20_000 {
+        scene.data(&[&[7; 1000]], false);
+        scene.end();
+        scene.next();
+        if round == 2_000 {
+            after_warm_up = scene.policy.used_memory_bytes();
+        }
+    }
+    assert!(scene.policy.used_memory_bytes() < after_warm_up.max(1 << 20) * 3, "{after_warm_up}");
+}
