@@ -107,17 +107,17 @@ impl<F: Frame> Flow<F> {
             }
             return None;
         }
-        let verdict = cx.rules.receive_packet(
-            &mut self.about,
-            self.tracker.state(),
-            &PacketView {
+        let mut verdict = Verdict::Accept;
+        if cx.rules.wants_packets() {
+            let view = PacketView {
                 frame: packet.frame().as_ref(),
                 headers: packet.headers(),
                 received: cx.now,
-            },
-            direction,
-            &mut cx.ports.counters,
-        );
+            };
+            let (state, counters) = (self.tracker.state(), &mut cx.ports.counters);
+            let about = &mut self.about;
+            verdict = cx.rules.receive_packet(about, state, &view, direction, counters);
+        }
         if verdict == Verdict::Accept {
             self.segment(cx, packet, &segment, direction, port, step);
         } else {
@@ -237,6 +237,38 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
         port: Port,
     ) {
+        let stream = &self.streams[direction];
+        if stream.held().frames > 0 {
+            return self.deliver_all(cx, first, direction, port);
+        }
+        // In order and nothing behind it: the packet goes straight through.
+        let (edge, offset, finished) = (stream.next(), stream.offset(), stream.is_finished());
+        self.tracker.committed(direction, edge, finished);
+        let fresh = first.fresh.end - first.fresh.start;
+        let mut verdict = Verdict::Accept;
+        if cx.rules.wants_data() && (fresh > 0 || first.fin) {
+            let mut data = Data::new(offset - u64::from(fresh), first.fin);
+            data.push(range(first.buffer.0.payload(), &first.fresh));
+            verdict = self.show(cx, &data, direction);
+        }
+        if verdict == Verdict::Accept {
+            self.tracker.forwarded(direction, edge);
+            cx.ports.forward(as_committed(first), port.peer());
+        } else {
+            cx.ports.drop(first.buffer.0.into_frame(), Reason::Refused(verdict));
+            self.condemn(cx, verdict);
+        }
+    }
+
+    /// The same when a gap has closed, or may have.
+    #[cold]
+    fn deliver_all<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        first: Ready<Buffer<F>>,
+        direction: Direction,
+        port: Port,
+    ) {
         debug_assert!(cx.ready.is_empty());
         let stream = &mut self.streams[direction];
         let mut fresh = u64::from(first.fresh.end - first.fresh.start);
@@ -251,23 +283,18 @@ impl<F: Frame> Flow<F> {
             cx.ready.push(ready);
         }
         let (edge, offset) = (stream.next(), stream.offset() - fresh);
-        let finished = stream.is_finished();
-        self.tracker.committed(direction, edge, finished);
+        self.tracker.committed(direction, edge, stream.is_finished());
 
         let mut verdict = Verdict::Accept;
         if cx.rules.wants_data() && (fresh > 0 || ends) {
+            let ready = std::mem::take(cx.ready);
             let mut data = Data::new(offset, ends);
-            for ready in cx.ready.iter() {
+            for ready in &ready {
                 data.push(range(ready.buffer.0.payload(), &ready.fresh));
             }
-            verdict = cx.rules.receive_data(
-                &mut self.about,
-                self.tracker.state(),
-                &data,
-                direction,
-                cx.now,
-                &mut cx.ports.counters,
-            );
+            verdict = self.show(cx, &data, direction);
+            drop(data);
+            *cx.ready = ready;
         }
         if verdict == Verdict::Accept {
             self.tracker.forwarded(direction, edge);
@@ -280,6 +307,16 @@ impl<F: Frame> Flow<F> {
             }
             self.condemn(cx, verdict);
         }
+    }
+
+    fn show<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        data: &Data<'_>,
+        direction: Direction,
+    ) -> Verdict {
+        let (state, counters) = (self.tracker.state(), &mut cx.ports.counters);
+        cx.rules.receive_data(&mut self.about, state, data, direction, cx.now, counters)
     }
 
     /// Ends the connection as a rule wants it: what is held is dropped, RSTs are sent, and a zombie

@@ -46,7 +46,12 @@ impl<P: Policy> Rules<P> {
         self.interest = self.policy.interest();
     }
 
-    /// Whether anybody wants to see data; if not, none need be put in order for it.
+    /// Whether anybody wants to see packets.
+    pub(crate) const fn wants_packets(&self) -> bool {
+        self.interest.contains(Interest::RECEIVE_PACKET)
+    }
+
+    /// Whether anybody wants to see data.
     pub(crate) const fn wants_data(&self) -> bool {
         self.interest.contains(Interest::RECEIVE_DATA)
     }

@@ -176,7 +176,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 }
             }
         }
-        about.zombie = Some(Zombie::of(verdict, now));
+        // Signed segments cannot be forged, so nobody is answered later either.
+        let signed = record.handshake.rsts(Direction::ToClient).is_empty();
+        about.zombie = Some(Zombie::of(if signed { Verdict::Drop } else { verdict }, now));
         let state = record.handshake.state();
         let phase = phase_of(verdict);
         self.rules.end(about, state, phase, now, &mut self.ports.counters);
