@@ -1,4 +1,6 @@
 //! Events, verdicts, order, groups, alerts, logs.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::Scene;
@@ -265,4 +267,19 @@ fn rules_cannot_be_made_in_an_event() {
         scene.said()[0],
         "error tcp: test.lua:3: haka.rule: rules are made while the script loads, not in an event"
     );
+}
+
+#[test]
+fn long_texts_are_cut() {
+    let mut scene = scene(
+        "haka.rule{ hook = e.new_connection, eval = function()
+            local long, many = ('é'):rep(100000), {}
+            for i = 1, 1000 do many[i] = haka.alert.service(i) end
+            print(long) haka.alert{ description = long, sources = many }
+        end }",
+    );
+    scene.open();
+    let alert = scene.alerts().remove(0);
+    assert_eq!(alert.description.unwrap().len(), (16 << 10) + '…'.len_utf8());
+    assert_eq!(alert.sources.len(), 64);
 }

@@ -5,8 +5,11 @@ use tollgate_policy::{Alert, Completion, Confidence, Level, Method, Severity};
 
 use crate::event::Shared;
 
-/// Longer lines of log are cut: one rule must not fill the terminal, or the memory behind it.
-const MESSAGE_BYTES_MAX: usize = 16 << 10;
+/// Longer texts are cut: one rule must not fill the terminal, or the memory behind it.
+const TEXT_BYTES_MAX: usize = 16 << 10;
+
+/// An alert lists no more sources, targets or references than this.
+const LINES_MAX: usize = 64;
 
 /// Adds `log` and `alert`.
 pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
@@ -22,13 +25,8 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
                     "fatal" => Level::Fatal,
                     _ => Level::Info,
                 };
-                let mut message = message.to_string_lossy();
-                if message.len() > MESSAGE_BYTES_MAX {
-                    message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
-                    message.push('…');
-                }
                 let now = of.event.borrow().now;
-                of.reports.borrow_mut().log(now, level, &section, message);
+                of.reports.borrow_mut().log(now, level, &section, cut(&message));
                 Ok(())
             },
         )?,
@@ -110,7 +108,7 @@ fn word<T: Copy>(spec: &Table, key: &str, words: &[(&str, T)]) -> Result<Option<
 fn text(spec: &Table, key: &str) -> Result<Option<String>, String> {
     match spec.get::<Value>(key) {
         Ok(Value::Nil) => Ok(None),
-        Ok(Value::String(text)) => Ok(Some(text.to_string_lossy())),
+        Ok(Value::String(text)) => Ok(Some(cut(&text))),
         Ok(other) => Err(format!("{key} must be a string, got {}", other.type_name())),
         Err(error) => Err(error.to_string()),
     }
@@ -122,5 +120,14 @@ fn number(spec: &Table, key: &str) -> Result<Option<f64>, String> {
 
 fn lines(spec: &Table, key: &str) -> Result<Vec<String>, String> {
     let list: Option<Vec<mlua::LuaString>> = spec.get(key).map_err(|error| error.to_string())?;
-    Ok(list.unwrap_or_default().iter().map(|line| line.to_string_lossy()).collect())
+    Ok(list.unwrap_or_default().iter().take(LINES_MAX).map(cut).collect())
+}
+
+fn cut(text: &mlua::LuaString) -> String {
+    let mut text = text.to_string_lossy();
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
