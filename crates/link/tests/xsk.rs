@@ -198,6 +198,7 @@ fn crosses(workers: usize, queues: u32, hand_off: bool) {
         .collect();
     assert_eq!(dealt, expected);
     assert!(pair.queues().iter().all(|info| !info.zero_copy), "veth copies");
+    assert!(Port::BOTH.into_iter().all(|port| pair.is_native(port)));
 
     let stop = Arc::new(AtomicBool::new(false));
     let working = forward(links, &stop, hand_off);
@@ -323,13 +324,34 @@ fn assert_untouched(lab: &Lab, ports: &[&str]) {
 }
 
 #[test]
-fn opening_and_closing_twenty_times_leaves_nothing_behind() {
+fn opening_and_closing_twenty_times_under_traffic_leaves_nothing_behind() {
     let Some(lab) = Lab::new(2) else { return };
     lab.enter_gate();
+    let over = Arc::new(AtomicBool::new(false));
+    let knocking = {
+        let over = Arc::clone(&over);
+        lab.at_client(move || {
+            let address = format!("{}:7500", lab::SERVER).parse().unwrap();
+            while !over.load(Ordering::Relaxed) {
+                std::net::TcpStream::connect_timeout(&address, Duration::from_millis(5)).ok();
+            }
+        })
+    };
+    let mut seen = 0;
     for nth in 0..20 {
-        let (pair, links) = Pair::open(&config()).unwrap();
-        // Either may go first.
-        if nth % 2 == 0 {
+        let (pair, links) = Pair::open(&patient()).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        if nth % 4 == 3 {
+            let working = forward(links, &stop, false);
+            thread::sleep(Duration::from_millis(50));
+            stop.store(true, Ordering::Relaxed);
+            for worker in working {
+                assert!(worker.join().unwrap().census.balances());
+            }
+            seen += pair.steer_counts(Port::A).unwrap().of(Verdict::ToSocket).frames;
+            pair.close().unwrap();
+        } else if nth % 2 == 0 {
+            // Either may go first.
             pair.close().unwrap();
             drop(links);
         } else {
@@ -338,6 +360,9 @@ fn opening_and_closing_twenty_times_leaves_nothing_behind() {
         }
         assert_untouched(&lab, &["a", "b"]);
     }
+    over.store(true, Ordering::Relaxed);
+    knocking.join().unwrap();
+    assert!(seen > 0, "there was traffic");
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub struct QueueInfo {
 pub struct Pair {
     /// First: detached before anything else goes.
     attachments: Both<Attachment>,
+    native: Both<bool>,
     queues: Vec<QueueInfo>,
     shares: Arc<Shares>,
 }
@@ -111,6 +112,7 @@ impl Pair {
             attachments: Both::try_of(|port| {
                 programs[port].attach(&interfaces[port], &keys[port])
             })?,
+            native: Both::of(|port| programs[port].is_native(&interfaces[port])),
             queues: infos,
             shares,
         };
@@ -130,6 +132,13 @@ impl Pair {
     #[must_use]
     pub fn queues(&self) -> &[QueueInfo] {
         &self.queues
+    }
+
+    /// Whether the driver of `port` runs the steering program. If not, it runs behind the kernel's own
+    /// reception (generic XDP): several times slower, and worth a warning.
+    #[must_use]
+    pub fn is_native(&self, port: Port) -> bool {
+        self.native[port]
     }
 
     /// Whether the frames lie in huge pages.

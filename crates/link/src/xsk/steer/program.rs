@@ -152,6 +152,15 @@ impl<'storage> SteerProgram<'storage> {
         Err(OpenError::ForeignProgram { interface: interface.name.clone(), program, id })
     }
 
+    /// Whether the driver runs the program that is attached to `interface`, and not the stack behind it
+    /// (generic XDP).
+    pub(in crate::xsk) fn is_native(&self, interface: &Interface) -> bool {
+        const XDP_ATTACHED_DRV: u8 = 1;
+        Xdp::new(self.as_fd())
+            .query(interface.index_signed(), XdpFlags::NONE)
+            .is_ok_and(|options| options.attach_mode == XDP_ATTACHED_DRV)
+    }
+
     /// The link that is pinned there, with this program in it. None if there is none, or its
     /// interface is gone.
     fn take_over(&self, pin: &Pin) -> Option<Link> {
