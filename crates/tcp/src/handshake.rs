@@ -13,8 +13,10 @@ const ANSWERS_MAX: usize = 4;
 
 /// A half-open connection: the client's SYN was seen, SYN-ACKs of the server perhaps.
 ///
-/// A SYN leaves without its payload, Fast Open or not ([`Segment::has_stray_payload`]): the server
-/// then acknowledges the SYN alone and the client sends the bytes again, where they can be inspected.
+/// A SYN leaves without its payload ([`Segment::has_stray_payload`]): the server then acknowledges the
+/// SYN alone and the client sends the bytes again, where they can be inspected. Whoever allows Fast
+/// Open, and has inspected and forwarded them with the SYN, says so
+/// ([`Handshake::forwarded_early`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshake {
     /// The client's newest SYN, and its first if that had another number: until a SYN-ACK picks one,
@@ -29,6 +31,8 @@ pub struct Handshake {
     /// The widest window, the largest shift and the options that all of the answers share.
     answer: Terms,
     aside: Aside,
+    /// Bytes of payload that left with the client's first SYN.
+    early: u16,
 }
 
 /// What to do with a segment of a half-open connection.
@@ -75,7 +79,17 @@ impl Handshake {
             answers: 0,
             answer: Terms::default(),
             aside: Aside::Nothing,
+            early: 0,
         })
+    }
+
+    /// Tells that `len` bytes of payload, the first of the stream to the server, were committed and
+    /// left with the SYN that opened the handshake (Fast Open, RFC 7413). The server may acknowledge
+    /// them or not; the reassembler of the connection then begins behind them
+    /// ([`Tracker::next`](crate::Tracker::next)).
+    pub fn forwarded_early(&mut self, len: u16) {
+        debug_assert!(self.previous.is_none(), "it is the opening SYN that carries them");
+        self.early = len;
     }
 
     /// Takes the next segment, and says what to do with it.
@@ -120,10 +134,13 @@ impl Handshake {
             half.begin_timestamps(terms.clock());
             half
         };
-        let halves = PerDirection {
+        let mut halves = PerDirection {
             to_server: half(client_start, server_start, client),
             to_client: half(server_start, client_start, server),
         };
+        let early = client_start + u32::from(self.early);
+        halves.to_server.commit(early, false);
+        halves.to_server.forwarded = early;
         Tracker::established(
             halves,
             agreed.contains(Says::TIMESTAMPS),
@@ -208,8 +225,8 @@ impl Handshake {
 
     fn server_syn_ack(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
         let to_previous = match self.previous {
-            _ if segment.ack == self.offer.isn + 1 => false,
-            Some(previous) if segment.ack == previous.isn + 1 => true,
+            _ if self.acknowledges(self.offer, segment) => false,
+            Some(previous) if self.acknowledges(previous, segment) => true,
             _ => return Err(Invalid::SynAckMismatch),
         };
         if segment.options.signed && !self.is_signed() {
@@ -242,11 +259,14 @@ impl Handshake {
     /// the same addresses challenges the SYN so (RFC 5961 section 4), and the client's RST clears it.
     /// With Fast Open a server may speak before the client's ACK.
     fn server_ack(&mut self, segment: &Segment) -> Result<Progress, Invalid> {
-        if self.answers == 0 && matches!(self.aside, Aside::Syn(_) | Aside::ClientAnswered(_)) {
+        let crosses = matches!(self.aside, Aside::Syn(_) | Aside::ClientAnswered(_));
+        if crosses && self.answers == 0 {
             return Err(Invalid::SplitHandshake);
         }
         if segment.len == 0 && !segment.has(Flags::FIN) {
-            self.aside = Aside::Challenge(segment.ack);
+            if !crosses {
+                self.aside = Aside::Challenge(segment.ack);
+            }
             return Ok(Progress::Waiting);
         }
         let start = self.answer_seqs[0] + 1;
@@ -254,7 +274,7 @@ impl Handshake {
         let fast_open = self.offer.terms.says.contains(Says::FAST_OPEN);
         let early = fast_open && self.answers == 1 && self.answers_previous == 0;
         if early
-            && segment.ack == self.offer.isn + 1
+            && self.acknowledges(self.offer, segment)
             && (0..=i32::from(self.offer.terms.window)).contains(&near)
         {
             return Ok(Progress::Established);
@@ -277,7 +297,7 @@ impl Handshake {
                 Err(Invalid::RstOffEdge)
             }
             Direction::ToClient => {
-                if ack && segment.ack == self.offer.isn + 1 {
+                if ack && self.acknowledges(self.offer, segment) {
                     return Ok(Progress::Reset);
                 }
                 if self.server_isns().any(|isn| segment.seq == isn + 1) {
@@ -304,10 +324,21 @@ impl Handshake {
             .filter_map(|(_, to_previous)| offer_of(to_previous))
             .find(|offer| reach.contains(&segment.data_seq().distance(offer.isn + 1)));
         let Some(offer) = chosen else { return false };
+        if self.previous.is_some_and(|first| first.isn != offer.isn) {
+            self.early = 0;
+        }
         self.offer = offer;
         self.previous = None;
         self.keep_answer(segment.ack - 1);
         true
+    }
+
+    /// Whether `segment` acknowledges `offer`, and of its payload no more than left.
+    fn acknowledges(&self, offer: Offer, segment: &Segment) -> bool {
+        // The payload left with the first SYN, which is the previous one if there is one.
+        let first = self.previous.unwrap_or(self.offer);
+        let early = if offer.isn == first.isn { i32::from(self.early) } else { 0 };
+        (0..=early).contains(&segment.ack.distance(offer.isn + 1))
     }
 
     fn keep_answer(&mut self, isn: Seq) {

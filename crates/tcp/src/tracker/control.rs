@@ -83,10 +83,12 @@ impl Tracker {
         if self.answers_late_syn(direction, segment) && segment.has(Flags::ACK) {
             // A refusal of a SYN that we took for a stray. Whoever sent that SYN needs it, and
             // nobody else takes it; anyone can forge the two, so nothing is believed.
-            return Ok(Step::Pass);
+            return Ok(Step::Strip);
         }
-        let ack_known = !segment.has(Flags::ACK) || segment.ack == Seq(0);
-        if !ack_known && segment.ack.after(peer.forwarded) {
+        // Some stacks send RST and ACK with 0 there, and nobody reads it.
+        let ack_moot = !segment.has(Flags::ACK) || segment.ack == Seq(0);
+        let beyond = segment.ack.after(peer.forwarded);
+        if !ack_moot && beyond && !self.is_read_before_us(direction, segment) {
             return Err(Invalid::RstAck);
         }
         let fin_left = half.fin && half.forwarded == half.next;
@@ -99,7 +101,7 @@ impl Tracker {
             // The receiver takes it if what we forwarded beyond has not reached it.
             self.doubt = Some(direction.reverse());
             self.doubt_since = moment(now).wrapping_sub(DOUBT_MIN);
-            return Ok(Step::Pass);
+            return Ok(Step::Strip);
         }
         Err(Invalid::RstOffEdge)
     }

@@ -24,7 +24,7 @@ impl Tracker {
     }
 
     /// Whether `segment` acknowledges what passed before a connection was picked up.
-    fn is_read_before_us(&self, direction: Direction, segment: &Segment) -> bool {
+    pub(super) fn is_read_before_us(&self, direction: Direction, segment: &Segment) -> bool {
         let peer = &self.halves[direction.reverse()];
         self.midstream && peer.young && segment.ack.0.wrapping_sub(peer.start.0) < PICKUP_MAX
     }

@@ -169,6 +169,7 @@ fn a_rst_at_the_last_ack_below_the_edge_passes_and_the_connection_lives() {
     let mut gate = established();
     gate.passes(ENDS.c(1, "AAAA"));
     gate.passes(ENDS.rst(C, 1));
+    gate.leaves_with(ENDS.make(C, 1, 0, Flags::RST, "payload"), "");
     assert_eq!(gate.state(), Some(State::Established));
     gate.passes(ENDS.ack(S, 1, 5));
     gate.passes(ENDS.c(5, "BBBB"));

@@ -151,6 +151,50 @@ fn fast_open_data_is_sent_again_after_the_handshake() {
     assert_eq!(gate.shown(C), "BBBB");
 }
 
+fn fast_open() -> Gate {
+    let mut gate = Gate { fast_open: true, ..Gate::default() };
+    gate.passes(ENDS.make(C, 0, 0, SYN, "DATA").fast_open());
+    // Nothing vouches for a second copy yet.
+    gate.leaves_with(ENDS.make(C, 0, 0, SYN, "EVIL").fast_open(), "");
+    gate
+}
+
+// C09 (the choice "allowed")
+#[test]
+fn payload_that_left_with_the_syn_may_be_acknowledged() {
+    let mut gate = fast_open();
+    gate.drops(ENDS.make(S, 0, 6, SYN_ACK, ""), Invalid::SynAckMismatch);
+    gate.passes(ENDS.make(S, 0, 5, SYN_ACK, ""));
+    gate.passes(ENDS.make(S, 1, 5, Flags::ACK, "answer"));
+    gate.passes(ENDS.ack(C, 5, 7));
+    gate.passes(ENDS.c(5, "MORE"));
+    assert_eq!(gate.shown(C), "DATAMORE");
+    assert_eq!(gate.shown(S), "answer");
+}
+
+// C10, C11
+#[test]
+fn payload_that_left_with_the_syn_may_be_ignored_and_comes_again_the_same() {
+    let mut gate = fast_open();
+    gate.passes(ENDS.syn_ack());
+    gate.passes(ENDS.c(1, "DATA"));
+    gate.leaves_with(ENDS.c(1, "EVIL"), "DATA");
+    gate.passes(ENDS.c(5, "MORE"));
+    assert_eq!(gate.shown(C), "DATAMORE");
+}
+
+#[test]
+fn payload_of_a_syn_that_was_not_picked_is_not_in_the_stream() {
+    let mut gate = fast_open();
+    let second = other(900_000);
+    gate.passes(second.syn());
+    gate.drops(second.make(S, 0, 5, SYN_ACK, ""), Invalid::SynAckMismatch);
+    gate.passes(second.syn_ack());
+    gate.passes(second.ack(C, 1, 1));
+    gate.passes(second.c(1, "other"));
+    assert_eq!(gate.shown(C), "other");
+}
+
 #[test]
 fn with_fast_open_the_server_may_speak_before_the_clients_ack() {
     let mut gate = Gate::default();

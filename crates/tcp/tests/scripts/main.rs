@@ -9,6 +9,7 @@
 
 mod close;
 mod handshake;
+mod hostile;
 mod model;
 mod oracle;
 mod overlap;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tollgate_tcp::{Limits, Push, Ready, Reassembler};
 use tollgate_wire::{Flags, Seq};
 
-use crate::support::{C, Packet};
+use crate::support::{C, Packet, cases};
 
 /// One segment: where it begins, how long it is, whether a FIN follows.
 #[derive(Clone, Debug)]
@@ -154,7 +154,7 @@ fn run(start: Seq, arrivals: &[Arrival], limits: &Limits) -> Result<(), TestCase
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(cases())]
 
     #[test]
     fn the_reassembler_agrees_with_a_map_of_first_bytes(start in any::<u32>(), list in arrivals()) {

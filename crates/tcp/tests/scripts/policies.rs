@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tollgate_wire::Flags;
 
-use crate::support::{C, ENDS, Fate, Gate, Packet, S, established};
+use crate::support::{C, ENDS, Fate, Gate, Packet, S, cases, established};
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -66,7 +66,7 @@ fn play(gate: &mut Gate, events: &[Event]) -> Vec<Packet> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(cases())]
 
     #[test]
     fn receivers_of_every_taste_read_what_the_rule_saw(events in events()) {

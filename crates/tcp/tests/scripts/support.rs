@@ -3,11 +3,18 @@
 
 use std::ops::Range;
 
+use proptest::prelude::ProptestConfig;
 use tollgate_tcp::{
     Handshake, Invalid, Limits, Payload, Progress, Push, Ready, Reassembler, Retention, Segment,
     State, Step, Tracker,
 };
 use tollgate_wire::{Direction, Flags, Options, PerDirection, Seq, Timestamp, Timestamps};
+
+/// Cases for a property: `PROPTEST_CASES`, or else what a test run can afford.
+pub(crate) fn cases() -> ProptestConfig {
+    let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig::with_cases(wanted.unwrap_or(1500))
+}
 
 pub(crate) const C: Direction = Direction::ToServer;
 pub(crate) const S: Direction = Direction::ToClient;
@@ -144,6 +151,10 @@ pub(crate) struct Gate {
     pub(crate) reset: bool,
     pub(crate) reopened: u32,
     pub(crate) pickup: bool,
+    /// Lets the payload of a SYN with the Fast Open option pass.
+    pub(crate) fast_open: bool,
+    /// What was shown of it.
+    pub(crate) early: Vec<u8>,
 }
 
 impl Default for Gate {
@@ -155,6 +166,8 @@ impl Default for Gate {
             reset: false,
             reopened: 0,
             pickup: false,
+            fast_open: false,
+            early: Vec::new(),
         }
     }
 }
@@ -199,8 +212,15 @@ impl Gate {
             match handshake.segment(direction, &segment) {
                 Err(why) => return Fate::Dropped(why),
                 Ok(Progress::Established) => {
-                    let tracker = handshake.establish();
-                    self.connection = Connection::Open(Box::new(Open::new(tracker)));
+                    let mut open = Open::new(handshake.establish());
+                    let early = std::mem::take(&mut self.early);
+                    if open.tracker.next(C) != open.tracker.start(C) {
+                        let stream = &mut open.streams[C];
+                        stream.retention.record(open.tracker.start(C), &early, 1 << 20);
+                        stream.reassembler.skip_to(open.tracker.next(C));
+                        stream.shown = early;
+                    }
+                    self.connection = Connection::Open(Box::new(open));
                 }
                 Ok(progress) => {
                     self.reset |= progress == Progress::Reset;
@@ -218,9 +238,7 @@ impl Gate {
         };
         match step {
             Step::Pass => {
-                if segment.has_stray_payload() {
-                    packet.trim(0..0, false);
-                }
+                assert!(!segment.has_stray_payload(), "what is passed whole may leave whole");
                 Fate::Left(vec![packet])
             }
             Step::Strip => {
@@ -255,7 +273,13 @@ impl Gate {
         }
         match Handshake::open(&segment) {
             Err(why) => Fate::Dropped(why),
-            Ok(handshake) => {
+            Ok(mut handshake) => {
+                if self.fast_open && segment.options.fast_open {
+                    handshake.forwarded_early(u16::try_from(segment.len).unwrap());
+                    self.early = packet.bytes.clone();
+                    self.connection = Connection::Half(handshake);
+                    return Fate::Left(vec![packet]);
+                }
                 self.connection = Connection::Half(handshake);
                 if segment.has_stray_payload() {
                     packet.trim(0..0, false);
