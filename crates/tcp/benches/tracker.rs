@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tollgate_tcp::{
-    Handshake, Limits, Payload, Progress, Push, Reassembler, Segment, Step, Tracker,
+    Handshake, Limits, Payload, Progress, Push, Reassembler, Retention, Segment, Step, Tracker,
 };
 use tollgate_wire::{Direction, Flags, Options, Seq, Timestamp, Timestamps};
 
@@ -72,6 +72,28 @@ fn in_order(c: &mut Criterion) {
     group.finish();
 }
 
+/// What it costs to remember a payload until it is acknowledged, and to compare a copy with it.
+fn retained(c: &mut Criterion) {
+    let mut group = c.benchmark_group("retained");
+    group.throughput(Throughput::Bytes(u64::from(LEN)));
+    let payload = frame();
+    let mut retention = Retention::new(Seq(0));
+    let mut seq = Seq(0);
+    group.bench_function("remember and forget", |b| {
+        b.iter(|| {
+            retention.record(seq, black_box(&payload.0), 1 << 20);
+            seq += LEN;
+            // A window of 64 segments is in flight.
+            retention.acknowledged(seq - 64 * LEN);
+        });
+    });
+    let mut copy = frame();
+    group.bench_function("verify a copy", |b| {
+        b.iter(|| retention.check(seq - 32 * LEN, black_box(&mut copy.0)));
+    });
+    group.finish();
+}
+
 /// Sixty-four segments whose first comes last.
 fn out_of_order(c: &mut Criterion) {
     const COUNT: u32 = 64;
@@ -109,5 +131,5 @@ fn out_of_order(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, in_order, out_of_order);
+criterion_group!(benches, in_order, retained, out_of_order);
 criterion_main!(benches);
