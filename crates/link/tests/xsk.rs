@@ -76,10 +76,7 @@ fn a_frame_crosses_without_being_copied() {
     });
     is_ready.recv().unwrap();
     let asking = lab.at_client(|| {
-        Command::new("ip")
-            .args(["neigh", "add", lab::SERVER, "lladdr", "02:00:00:00:00:07", "dev", "eth"])
-            .status()
-            .unwrap();
+        lab::know_server();
         let socket = std::net::UdpSocket::bind("198.18.7.1:0").unwrap();
         socket.send_to(b"the way of one frame", (lab::SERVER, 9)).unwrap();
     });
@@ -305,22 +302,47 @@ fn a_foreign_program_is_named() {
     assert_untouched(&lab, &["a"]);
 }
 
+/// Whether the next start cleans up after a process that died together with its interfaces.
+#[test]
+fn what_dead_processes_left_at_dead_interfaces_is_swept() {
+    let Some(lab) = Lab::new(1) else { return };
+    let mark = mark(&lab);
+    drop(opened_by_a_child(&lab));
+    assert!(!left_behind(&mark).is_empty(), "it was killed");
+    drop(lab);
+    let Some(lab) = Lab::new(1) else { return };
+    lab.enter_gate();
+    // The kernel takes its time to remove a namespace.
+    until(|| {
+        drop(Pair::open(&config()).unwrap());
+        left_behind(&mark).is_empty()
+    });
+}
+
+/// How the names of what belongs to the gate end.
+fn mark(lab: &Lab) -> String {
+    let namespace = std::fs::metadata(format!("/run/netns/{}", lab.gate())).unwrap();
+    format!("-net{}", std::os::unix::fs::MetadataExt::ino(&namespace))
+}
+
+fn left_behind(mark: &str) -> Vec<String> {
+    ["/sys/fs/bpf/tollgate", "/run/tollgate"]
+        .into_iter()
+        .filter_map(|directory| Path::new(directory).read_dir().ok())
+        // Other tests remove the directories with their last entry, while they are read.
+        .flat_map(Iterator::flatten)
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .filter(|name| name.contains(mark))
+        .collect()
+}
+
 /// Nothing of ours is left at these interfaces.
 fn assert_untouched(lab: &Lab, ports: &[&str]) {
     for port in ports {
         let shown = lab.ip_gate(&["-o", "link", "show", "dev", port]);
         assert!(!shown.contains("xdp"), "{shown}");
     }
-    let namespace = std::fs::metadata(format!("/run/netns/{}", lab.gate())).unwrap();
-    let mark = format!("-net{}", std::os::unix::fs::MetadataExt::ino(&namespace));
-    for directory in ["/sys/fs/bpf/tollgate", "/run/tollgate"] {
-        let Ok(entries) = Path::new(directory).read_dir() else { continue };
-        // Other tests remove the directory with their last entry, while it is read.
-        for entry in entries.flatten() {
-            let name = entry.file_name().into_string().unwrap();
-            assert!(!name.contains(&mark), "left behind: {directory}/{name}");
-        }
-    }
+    assert_eq!(left_behind(&mark(lab)), [""; 0]);
 }
 
 #[test]
@@ -331,6 +353,7 @@ fn opening_and_closing_twenty_times_under_traffic_leaves_nothing_behind() {
     let knocking = {
         let over = Arc::clone(&over);
         lab.at_client(move || {
+            lab::know_server();
             let address = format!("{}:7500", lab::SERVER).parse().unwrap();
             while !over.load(Ordering::Relaxed) {
                 std::net::TcpStream::connect_timeout(&address, Duration::from_millis(5)).ok();
@@ -389,22 +412,28 @@ impl Drop for Killed {
     }
 }
 
+/// A process that has opened the pair, and waits.
+fn opened_by_a_child(lab: &Lab) -> Killed {
+    let mut child = Killed(
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_opens_and_waits_to_be_killed"])
+            .args(["--ignored", "--nocapture"])
+            .env("TOLLGATE_TEST_GATE", lab.gate())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let said = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    assert!(said.map_while(Result::ok).any(|line| line.ends_with("open")));
+    child
+}
+
 #[test]
 fn a_killed_process_fails_to_wire_and_is_taken_over() {
     let Some(lab) = Lab::new(1) else { return };
     lab.enter_gate();
     for round in 0..3 {
-        let mut child = Killed(
-            Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "child_that_opens_and_waits_to_be_killed"])
-                .args(["--ignored", "--nocapture"])
-                .env("TOLLGATE_TEST_GATE", lab.gate())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        );
-        let said = BufReader::new(child.0.stdout.take().unwrap()).lines();
-        assert!(said.map_while(Result::ok).any(|line| line.ends_with("open")));
+        let child = opened_by_a_child(&lab);
         match Pair::open(&config()) {
             Err(OpenError::Held { pid, .. }) => assert_eq!(pid, child.0.id()),
             other => panic!("{other:?}"),

@@ -8,6 +8,8 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use super::{OpenError, interface::Interface};
@@ -34,7 +36,7 @@ impl Claim {
         };
         let key = key(interface).map_err(system)?;
         let path = Path::new(DIRECTORY).join(format!("{key}.lock"));
-        for _ in 0..TRIES {
+        for nth in 1..=TRIES {
             fs::create_dir_all(DIRECTORY).map_err(system)?;
             let mut lock = match open(&path) {
                 // Whoever went last has removed the directory, just now.
@@ -43,6 +45,11 @@ impl Claim {
             };
             match lock.try_lock() {
                 Ok(()) => {}
+                // Perhaps only `sweep` of another process looks at it, for a moment.
+                Err(TryLockError::WouldBlock) if nth < TRIES => {
+                    thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => return Err(held(interface, &mut lock)),
                 Err(TryLockError::Error(source)) => return Err(system(source)),
             }
@@ -65,6 +72,18 @@ impl Drop for Claim {
         // What cannot be removed is taken over by the next start.
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_dir(DIRECTORY);
+    }
+}
+
+/// Removes lock files that dead processes have left.
+pub(super) fn sweep() {
+    let Ok(entries) = fs::read_dir(DIRECTORY) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let Ok(lock) = File::options().read(true).open(&path) else { continue };
+        if lock.try_lock().is_ok() && is_same(&lock, &path) {
+            // Under the lock, so that nobody has claimed it meanwhile.
+            let _ = fs::remove_file(&path);
+        }
     }
 }
 

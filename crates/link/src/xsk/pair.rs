@@ -11,12 +11,14 @@ use super::{
     Fail, Mode, OpenError, PairConfig, VerdictCounts, XskLink,
     both::Both,
     check,
-    claim::Claim,
+    claim::{self, Claim},
     exchange::Home,
     heartbeat::Heartbeats,
     interface::Interface,
     queue::Queue,
-    steer::{Attachment, Sockets, SteerConfig, SteerProgram, Storage, VerdictMap, ensure_mounted},
+    steer::{
+        self, Attachment, Sockets, SteerConfig, SteerProgram, Storage, VerdictMap, ensure_mounted,
+    },
     umem::{Layout, Memory},
 };
 use crate::Port;
@@ -77,6 +79,8 @@ impl Pair {
         let claims = Both::try_of(|port| Claim::take(&interfaces[port]))?;
         let keys = Both::of(|port| claims[port].key().to_owned());
         ensure_mounted(&config.a)?;
+        claim::sweep();
+        steer::sweep();
 
         // (3) libbpf would print what our errors say.
         libbpf_rs::set_print(None);

@@ -2,9 +2,11 @@
 
 use std::{
     fs, io,
+    os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
 };
 
+use libbpf_rs::{Link, libbpf_sys};
 use nix::mount::{MsFlags, mount};
 
 use crate::xsk::OpenError;
@@ -34,6 +36,35 @@ fn is_mounted() -> io::Result<bool> {
         let Some((place, kind)) = line.split_once(" - ") else { return false };
         place.split(' ').nth(4) == Some(MOUNT_POINT) && kind.starts_with("bpf ")
     }))
+}
+
+/// Unpins programs whose interface is gone, with its network namespace, say: nobody will come to take
+/// them over. Those of interfaces that are there may be all that keeps a wire alive.
+pub(in crate::xsk) fn sweep() {
+    let Ok(entries) = fs::read_dir(DIRECTORY) else { return };
+    for entry in entries.flatten() {
+        let Some(pin) = entry.file_name().to_str().map(Pin::new) else { continue };
+        if Link::open(pin.path()).is_ok_and(|link| is_defunct(&link)) {
+            // What cannot be removed now is left to the next start.
+            let _ = pin.remove();
+        }
+    }
+}
+
+/// Whether a link is of XDP, and to no interface any more.
+fn is_defunct(link: &Link) -> bool {
+    let mut info = libbpf_sys::bpf_link_info::default();
+    let Ok(mut len) = u32::try_from(size_of_val(&info)) else { return false };
+    // SAFETY: both pointers are to locals that live across the call, and `len` is the first one's size.
+    let failed = unsafe {
+        libbpf_sys::bpf_link_get_info_by_fd(link.as_fd().as_raw_fd(), &raw mut info, &raw mut len)
+    };
+    if failed != 0 || info.type_ != libbpf_sys::BPF_LINK_TYPE_XDP {
+        return false;
+    }
+    // SAFETY: the type says that this is the member that the kernel has written.
+    let xdp = unsafe { info.__bindgen_anon_1.xdp };
+    xdp.ifindex == 0
 }
 
 /// Where the program of one interface is pinned.

@@ -7,7 +7,7 @@ mod verdict;
 pub use program::{SteerConfig, SteerProgram, Storage};
 pub use verdict::{Verdict, VerdictCount, VerdictCounts};
 
-pub(super) use bpffs::ensure_mounted;
+pub(super) use bpffs::{ensure_mounted, sweep};
 pub(super) use program::{Attachment, Sockets};
 pub(super) use verdict::VerdictMap;
 
