@@ -288,6 +288,7 @@ fn broken_files_are_named_with_the_packet_and_its_place() {
         ("nowhere", nowhere, 1, format!("{place}it belongs to interface 5")),
         ("ragged", ragged, 1, format!("{place}the file is damaged")),
         ("short", short, 1, format!("{place}the file is damaged")),
+        ("crowd", [section(), interface(1, 6).repeat(5000)].concat(), 0, "interfaces".into()),
         ("section", section()[..20].to_vec(), 0, "the header of the capture is broken".into()),
     ];
     for (name, bytes, packets, expected) in table {

@@ -99,6 +99,9 @@ impl FragmentHeaders {
     /// length: where `carried` bytes are to follow. `self` and `frame` are the **first** fragment,
     /// whose headers count for all.
     ///
+    /// The whole is to be parsed like any other frame. In IPv6 it may turn out to be a fragment once
+    /// more, which only an attacker sends: to be dropped then, not collected again.
+    ///
     /// In IPv4 the fragment fields are cleared, length and checksum set; in IPv6 the fragment header
     /// is gone. None when `out` is too short, the datagram too long, or `self` not the first.
     #[must_use]
@@ -271,6 +274,12 @@ impl<'a> Split<'a> {
             piece,
             at: link.end + header,
         })
+    }
+
+    /// Whether every byte has been written.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.at == self.end
     }
 
     /// Writes the next fragment to the front of `out` and gives the length of its frame; none after

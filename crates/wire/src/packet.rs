@@ -77,8 +77,8 @@ impl<F: AsRef<[u8]>> Packet<F> {
             return Checksum::Good;
         }
         let field = segment.get(16..).and_then(|rest| rest.first_chunk()).copied();
-        // A field of zero is also what a sender leaves that computes nothing at all; taking that
-        // for a partial sum of zero is harmless, as such a pseudo-header is one in 65535.
+        // Whoever sends such a segment across a wire, for us to repair what its receiver would have
+        // dropped, gains nothing: he could have sent a good one, and what we inspect is what leaves.
         match field {
             Some(field) if same(field, pseudo.folded()) => Checksum::Partial,
             _ => Checksum::Bad,

@@ -61,9 +61,9 @@ impl PcapLink {
         self.undelivered
     }
 
-    /// Frames that were received, or asked for, and neither sent nor released.
+    /// As [`MemoryLink::outstanding`].
     #[must_use]
-    pub const fn outstanding(&self) -> usize {
+    pub const fn outstanding(&self) -> isize {
         self.memory.outstanding()
     }
 

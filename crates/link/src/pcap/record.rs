@@ -7,12 +7,17 @@ use pcap_file::pcapng::PcapNgReader;
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption,
 };
-use pcap_file::pcapng::blocks::{ENHANCED_PACKET_BLOCK, PACKET_BLOCK, SIMPLE_PACKET_BLOCK};
+use pcap_file::pcapng::blocks::{
+    ENHANCED_PACKET_BLOCK, INTERFACE_DESCRIPTION_BLOCK, PACKET_BLOCK, SIMPLE_PACKET_BLOCK,
+};
 use pcap_file::{Endianness, PcapError, TsResolution};
 use tollgate_wire::Timestamp;
 
 use super::reader::Source;
 use super::{Problem, RECORD_LEN_MAX};
+
+/// Interfaces that one section of a pcapng may describe; a guess, far above any machine's.
+const INTERFACES_MAX: usize = 4096;
 
 /// What a record says about the bytes in `Reader::packet`.
 #[derive(Clone, Copy)]
@@ -54,7 +59,8 @@ pub(super) fn next(
         let Some(block) = reader.next_raw_block() else { return Ok(None) };
         let block = block.map_err(|error| problem(&error))?;
         let len = u64::from(block.initial_len);
-        if let Some(packet) = PacketBlock::of(block.type_, &block.body, order)? {
+        let kind = block.type_;
+        if let Some(packet) = PacketBlock::of(kind, &block.body, order)? {
             take(packet.data, bytes)?;
             let (id, units, original_len) = (packet.interface, packet.units, packet.original_len);
             let interface = usize::try_from(id).ok().and_then(|id| reader.interfaces().get(id));
@@ -71,6 +77,10 @@ pub(super) fn next(
             }));
         }
         *offset += len;
+        // The crate keeps a description of each, however many a file may claim.
+        if kind == INTERFACE_DESCRIPTION_BLOCK && reader.interfaces().len() > INTERFACES_MAX {
+            return Err(Problem::Broken(format!("more than {INTERFACES_MAX} interfaces")));
+        }
     }
 }
 

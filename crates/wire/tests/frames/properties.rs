@@ -190,6 +190,7 @@ proptest! {
         let mut split = Split::new(&frame, u32::from(identification), mtu).unwrap();
         let (mut carried, mut first, mut key) = (Vec::new(), None, None);
         let mut out = [0; 2048];
+        prop_assert!(!split.is_done());
         while let Some(len) = split.write(&mut out) {
             prop_assert!(len - link_len <= mtu);
             let piece = &out[..len];
