@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_traceback_keeps_the_lines_of_the_script_only() {
-        let text = "\n\t[C]: in function 'error'\n\ttollgate:4: in function <tollgate:1>\n\ta.lua:7: in main chunk";
+        let text = "\n\t[C]: in function 'error'\n\ttollgate:4: in function <tollgate:1>\n\
+                    \ta.lua:7: in main chunk";
         assert_eq!(own_lines(text), "\ta.lua:7: in main chunk");
     }
 

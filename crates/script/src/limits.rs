@@ -1,8 +1,8 @@
 //! What one event may cost.
 //!
 //! LuaJIT's count hook never fires inside compiled traces, so scripts run in the interpreter only
-//! (`sandbox`): slower than compiled code, but an endless loop ends. The hook is set once and counts
-//! on from event to event; only the sum is cleared, so an event may be charged for at most one
+//! (`sandbox`): slower than compiled code, but an endless loop ends. The hook is set once and
+//! counts on from event to event; only the sum is cleared, so an event may be charged for at most one
 //! interval of its predecessor.
 //!
 //! What the hook does not see is time spent inside one call of a C function: a string pattern that
@@ -79,7 +79,8 @@ impl Budget {
     }
 }
 
-/// Makes `lua` charge what it runs to the budget. The hook is a global one: it holds in coroutines too.
+/// Makes `lua` charge what it runs to the budget. The hook is a global one: it holds in coroutines
+/// too.
 pub(crate) fn install(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<()> {
     let shared = Rc::clone(shared);
     let triggers = HookTriggers::new().every_nth_instruction(INTERVAL);

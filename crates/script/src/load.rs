@@ -86,7 +86,8 @@ impl Rules {
     /// The rules in a Lua state of their own, for the thread that calls this.
     ///
     /// # Errors
-    /// The script was run before; what fails now is memory, or a script that is different each time.
+    /// The script was run before; what fails now is memory, or a script that is different each
+    /// time.
     pub fn policy(&self) -> Result<LuaPolicy, LoadError> {
         LuaPolicy::new(&self.source, self.settings)
     }

@@ -1,5 +1,4 @@
 //! Events, verdicts, order, groups, alerts, logs.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! What Rust lends to the prelude.
 //!
-//! None of these fails on what a script may pass through the prelude; problems are values, so that the
-//! prelude can name the script's own line.
+//! None of these fails on what a script may pass through the prelude; problems are values, so that
+//! the prelude can name the script's own line.
 mod flow;
 mod packet;
 mod report;

@@ -60,7 +60,9 @@ end
 
 local octet_text = "ipv4.addr: four numbers from 0 to 255 expected"
 local function octet(value)
-    if type(value) ~= "number" or value < 0 or value > 255 or value % 1 ~= 0 then fail(octet_text) end
+    if type(value) ~= "number" or value < 0 or value > 255 or value % 1 ~= 0 then
+        fail(octet_text)
+    end
     return value
 end
 

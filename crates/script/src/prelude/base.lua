@@ -7,6 +7,7 @@
 local P = ...
 local native, G = P.native, P.globals
 local error, type, tostring, select = error, type, tostring, select
+local pairs, ipairs, setmetatable = pairs, ipairs, setmetatable
 local raw_pcall, raw_xpcall, raw_resume = pcall, xpcall, coroutine.resume
 local format, concat = string.format, table.concat
 

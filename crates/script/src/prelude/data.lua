@@ -1,8 +1,9 @@
--- Bytes as a rule sees them: `current` of receive_data, the payload of a packet, and what a streamed
--- rule reads. The first two lie in the event's buffer and are gone with it; the last owns its bytes.
+-- Bytes as a rule sees them: `current` of receive_data, the payload of a packet, and what a
+-- streamed rule reads. The first two lie in the event's buffer and are gone with it; the last owns
+-- its bytes.
 local P = ...
 local native, fail, live = P.native, P.fail, P.live
-local setmetatable, type, rawget, tostring = setmetatable, type, rawget, tostring
+local setmetatable, type, rawget, rawset, tostring = setmetatable, type, rawget, rawset, tostring
 local byte, sub, format = string.byte, string.sub, string.format
 
 local Data = { __metatable = false }
@@ -53,9 +54,14 @@ end
 -- 1 to 6 bytes as a number without sign (a Lua number is exact up to 53 bits); "big" or "little".
 function methods:asnumber(endian)
     local value, from, to, step = 0, 1, self.len, 1
-    if endian == "little" then from, to, step = self.len, 1, -1
-    elseif endian ~= nil and endian ~= "big" then fail("asnumber: 'big' or 'little' expected") end
-    if self.len < 1 or self.len > 6 then fail("asnumber: 1 to 6 bytes expected, got " .. self.len) end
+    if endian == "little" then
+        from, to, step = self.len, 1, -1
+    elseif endian ~= nil and endian ~= "big" then
+        fail("asnumber: 'big' or 'little' expected")
+    end
+    if self.len < 1 or self.len > 6 then
+        fail("asnumber: 1 to 6 bytes expected, got " .. self.len)
+    end
     for i = from, to, step do value = value * 256 + self[i] end
     return value
 end

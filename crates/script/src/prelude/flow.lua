@@ -2,7 +2,7 @@
 -- connection lives. What changes from event to event is read from the running event.
 local P = ...
 local native, fail, live = P.native, P.fail, P.live
-local setmetatable, format, tostring = setmetatable, string.format, tostring
+local setmetatable, type, format, tostring = setmetatable, type, string.format, tostring
 
 local flows = {}
 local methods, Flow = {}, { __metatable = false }

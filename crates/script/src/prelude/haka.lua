@@ -1,7 +1,8 @@
 -- The `haka` table: alerts, logs, and the protocol modules with `require`.
 local P = ...
 local native, fail, live, G = P.native, P.fail, P.live, P.globals
-local setmetatable, type, tostring, select, pairs, ipairs = setmetatable, type, tostring, select, pairs, ipairs
+local setmetatable, type, tostring, select = setmetatable, type, tostring, select
+local pairs, ipairs = pairs, ipairs
 local format, concat = string.format, table.concat
 local raw_pcall = pcall
 
@@ -23,12 +24,14 @@ end
 local function nodes(key, value)
     if is(value, Node) then return { value.text } end
     if type(value) ~= "table" then
-        fail(format("haka.alert: %s must be haka.alert.address(...) or service(...), or a list", key))
+        fail(format("haka.alert: %s must be haka.alert.address(...) or service(...), or a list",
+            key))
     end
     local lines = {}
     for i, each in ipairs(value) do
         if not is(each, Node) then
-            fail(format("haka.alert: %s[%d] must be haka.alert.address(...) or service(...)", key, i))
+            fail(format("haka.alert: %s[%d] must be haka.alert.address(...) or service(...)",
+                key, i))
         end
         lines[i] = each.text
     end
@@ -52,7 +55,9 @@ local KNOWN = {}
 for _, key in ipairs(KEYS) do KNOWN[key] = true end
 
 local function raise(spec, number)
-    if type(spec) ~= "table" then fail(format("haka.alert: a table expected, got %s", type(spec))) end
+    if type(spec) ~= "table" then
+        fail(format("haka.alert: a table expected, got %s", type(spec)))
+    end
     local plain = {}
     for key, value in pairs(spec) do
         if not KNOWN[key] then
@@ -125,8 +130,12 @@ end
 
 -- Chooses the dissector of a flow. What it then does with the bytes comes with the dissector.
 local function select_dissector(flow, name)
-    if not P.is_flow(flow) then fail(format("%s.dissect: a flow expected, got %s", name, type(flow))) end
-    if flow ~= live.flow then fail(name .. ".dissect: this is not the connection of the running event") end
+    if not P.is_flow(flow) then
+        fail(format("%s.dissect: a flow expected, got %s", name, type(flow)))
+    end
+    if flow ~= live.flow then
+        fail(name .. ".dissect: this is not the connection of the running event")
+    end
     live.entry.dissector = name
     native.log("debug", "tcp", format("selecting %s dissector on flow", name))
 end

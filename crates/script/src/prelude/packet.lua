@@ -2,10 +2,13 @@
 -- asked for; a packet kept beyond its event says so.
 local P = ...
 local native, fail, live = P.native, P.fail, P.live
-local setmetatable, rawget, tostring, format = setmetatable, rawget, tostring, string.format
+local setmetatable, rawget, rawset, tostring = setmetatable, rawget, rawset, tostring
+local type, format = type, string.format
 
 local LATER = {}
-for _, name in ipairs { "send", "inject", "verify_checksum", "compute_checksum", "raw", "timestamp" } do
+for _, name in ipairs {
+    "send", "inject", "verify_checksum", "compute_checksum", "raw", "timestamp",
+} do
     LATER[name] = true
 end
 

@@ -1,7 +1,7 @@
 -- haka.rule, haka.rule_group, and the calls by which the engine's events reach them.
 local P = ...
 local native, fault, live = P.native, P.fault, P.live
-local setmetatable, type, ipairs, pairs, tostring = setmetatable, type, ipairs, pairs, tostring
+local setmetatable, type, pairs, tostring = setmetatable, type, pairs, tostring
 local format = string.format
 
 local DROP_PACKET, DROP = 1, 2
@@ -72,7 +72,9 @@ end
 local function streamed_of(what, spec, event)
     local options = spec.options
     if options == nil then return false, true end
-    if not check_keys(what .. " options", options, { streamed = "boolean" }) then return false, false end
+    if not check_keys(what .. " options", options, { streamed = "boolean" }) then
+        return false, false
+    end
     if options.streamed and event ~= "receive_data" then
         fault(format("%s: only receive_data can be streamed", what))
         return false, false
@@ -80,12 +82,18 @@ local function streamed_of(what, spec, event)
     return options.streamed or false, true
 end
 
+local function must_be_loading(what)
+    if not live.loading then
+        P.fail(what .. ": rules are made while the script loads, not in an event")
+    end
+end
+
 local function listen(what, spec, eval)
     local event = hook_of(what, spec)
     if not event then return end
     local streamed, good = streamed_of(what, spec, event)
     if not good then return end
-    if not live.loading then P.fail(what .. ": rules are made while the script loads, not in an event") end
+    must_be_loading(what)
     local list = lists[event]
     list[#list + 1] = { eval = eval, streamed = streamed, name = spec.name }
 end
@@ -112,7 +120,7 @@ function Group.__index:rule(spec)
     if type(eval) ~= "function" then
         return fault(format("group:rule: eval must be a function, got %s", type(eval)))
     end
-    if not live.loading then P.fail("group:rule: rules are made while the script loads, not in an event") end
+    must_be_loading("group:rule")
     local rules = rules_of[self]
     rules[#rules + 1] = eval
 end
@@ -206,6 +214,7 @@ P.dispatch = {
     -- Closes the book of rules, and says which events have listeners.
     seal = function()
         live.loading = false
-        return #lists.new_connection, #lists.receive_packet, #lists.receive_data, #lists.end_connection
+        return #lists.new_connection, #lists.receive_packet, #lists.receive_data,
+            #lists.end_connection
     end,
 }
