@@ -26,19 +26,16 @@ impl Sum {
     /// Adds bytes as 16-bit words, the last one padded with a zero. Every call starts a new word,
     /// so all but the last must be even in length.
     #[must_use]
+    #[inline]
     pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
         // Words of 32 bits in 64-bit lanes: no carry can be lost, and the compiler makes vectors of
-        // it. Four accumulators, so that additions need not wait for each other.
+        // it. Headers are short, and setting up lanes would cost more than summing them.
         let (blocks, rest) = bytes.as_chunks::<32>();
-        let mut lanes = [0_u64; 8];
-        for block in blocks {
-            let (words, _) = block.as_chunks::<4>();
-            for (lane, word) in lanes.iter_mut().zip(words) {
-                *lane += u64::from(u32::from_ne_bytes(*word));
-            }
+        let mut sum = self.0;
+        if !blocks.is_empty() {
+            sum += Self::blocks(blocks);
         }
         let (words, rest) = rest.as_chunks::<4>();
-        let mut sum = self.0 + lanes.iter().sum::<u64>();
         for word in words {
             sum += u64::from(u32::from_ne_bytes(*word));
         }
@@ -50,6 +47,17 @@ impl Sum {
         };
         sum += u64::from(u16::from_ne_bytes(pair)) + u64::from(u16::from_ne_bytes([odd, 0]));
         Self(sum)
+    }
+
+    fn blocks(blocks: &[[u8; 32]]) -> u64 {
+        let mut lanes = [0_u64; 8];
+        for block in blocks {
+            let (words, _) = block.as_chunks::<4>();
+            for (lane, word) in lanes.iter_mut().zip(words) {
+                *lane += u64::from(u32::from_ne_bytes(*word));
+            }
+        }
+        lanes.iter().sum()
     }
 
     /// Adds a number.

@@ -78,6 +78,7 @@ impl FlowKey {
 
     /// The same from raw octets, for the parser: IPv4 in the last four of the sixteen, the rest as
     /// [`Ipv4Addr::to_ipv6_mapped`] has it.
+    #[inline]
     pub(crate) fn from_octets(
         v6: bool,
         source: ([u8; 16], u16),
