@@ -2,7 +2,7 @@
 //!
 //! Whatever the link type, the frames given out are Ethernet frames. In front of raw IP, Linux
 //! cooked and loopback packets stands a synthesised Ethernet header, which remembers the header
-//! that was there; the writer puts that one back ([`link_types`]).
+//! that was there; the writer puts that one back.
 //!
 //! Nothing in a file makes memory grow without bound: a record is at most [`RECORD_LEN_MAX`] long,
 //! compressed files are read as a stream, tables have a size.
