@@ -11,8 +11,8 @@
 //! the state. Lending them without a copy would need either `unsafe` (mlua's userdata must be
 //! `'static`) or a closure made anew for each event through `Lua::scope`, which was tried: 620 ns
 //! more for each event, where copying 1460 bytes took 26 ns more. Nothing is turned into a Lua
-//! string until a rule asks for it, and an object kept beyond its event carries a generation that no
-//! longer matches: using it is an error with a line number, never a read of other bytes.
+//! string until a rule asks for it, and an object kept beyond its event carries a generation that
+//! no longer matches: using it is an error with a line number, never a read of other bytes.
 //!
 //! # What a rule cannot do
 //!

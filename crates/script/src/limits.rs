@@ -2,8 +2,8 @@
 //!
 //! LuaJIT's count hook never fires inside compiled traces, so scripts run in the interpreter only
 //! (`sandbox`): slower than compiled code, but an endless loop ends. The hook is set once and
-//! counts on from event to event; only the sum is cleared, so an event may be charged for at most one
-//! interval of its predecessor.
+//! counts on from event to event; only the sum is cleared, so an event may be charged for at most
+//! one interval of its predecessor.
 //!
 //! What the hook does not see is time spent inside one call of a C function: a string pattern that
 //! backtracks, a `table.insert` at the front of a huge table. The memory limit bounds what they

@@ -174,3 +174,26 @@ fn rules_cross_threads() {
     crosses(&rules);
     std::thread::spawn(move || rules.policy().map(|_| ()).unwrap()).join().unwrap();
 }
+
+#[test]
+fn a_script_that_redefines_lua_confuses_only_itself() {
+    let mut scene = common::Scene::new(
+        "local say, _G = print, _G
+        haka.rule{ hook = tcp_connection.events.receive_data, options = { streamed = true },
+            eval = function(flow, iter) say(flow.srcip, iter:sub(2):asstring()) flow:drop() end }
+        for name in pairs(_G) do _G[name] = nil end",
+    );
+    assert_eq!(scene.data(&[b"abc"], false), tollgate_policy::Verdict::Drop);
+    assert_eq!(scene.said(), ["198.18.0.1\tab"]);
+    let mut scene = common::Scene::new(
+        "for _, library in ipairs{ string, table, math, bit, coroutine } do
+            for name in pairs(library) do library[name] = function() error('mine') end end
+        end
+        haka.rule{ hook = tcp_connection.events.new_connection, eval = function(flow, pkt)
+            haka.alert{ description = 'x', sources = haka.alert.address(pkt.ip.src) }
+            if ipv4.network('198.18.0.0/15'):contains(flow.dstip) then flow:reset() end
+        end }",
+    );
+    assert_eq!(scene.open(), tollgate_policy::Verdict::Reset);
+    assert_eq!(scene.said(), ["alert 1: x"]);
+}

@@ -184,7 +184,8 @@ G.http = P.strict("http", {
 
 local modules = {
     ["protocol/raw"] = G.raw, ["protocol/ipv4"] = G.ipv4, ["protocol/ipv6"] = G.ipv6,
-    ["protocol/tcp"] = G.tcp, ["protocol/tcp_connection"] = G.tcp_connection, ["protocol/http"] = G.http,
+    ["protocol/tcp"] = G.tcp, ["protocol/tcp_connection"] = G.tcp_connection,
+    ["protocol/http"] = G.http,
 }
 local later = set("protocol/udp", "protocol/udp_connection", "protocol/icmp", "protocol/dns",
     "regexp/pcre", "class")
