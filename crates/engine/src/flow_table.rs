@@ -33,6 +33,11 @@ use crate::slab::Slab;
 pub trait Keyed {
     /// The connection it describes; never changes while it is in a table.
     fn key(&self) -> &FlowKey;
+
+    /// Reads a byte of each cache line that a packet needs, to have them loaded.
+    fn touch(&self) {
+        black_box(self.key().is_ipv6());
+    }
 }
 
 /// A bounded map from [`FlowKey`] to `T`, with records numbered by `u32`.
@@ -80,7 +85,7 @@ impl<T: Keyed> FlowTable<T> {
         black_box(self.bucket(place.first).tags[0]);
     }
 
-    /// Loads the first line of the record that `hash` probably belongs to; its buckets should have
+    /// Loads the lines of the record that `hash` probably belongs to; its buckets should have
     /// been touched a while ago.
     pub fn touch_record(&self, hash: u64) {
         let place = Place::of(hash);
@@ -89,7 +94,7 @@ impl<T: Keyed> FlowTable<T> {
             if hits != 0 {
                 let number = bucket.numbers[hits.trailing_zeros() as usize % WAYS];
                 if let Some(record) = self.records.get(number) {
-                    black_box(record.key().is_ipv6());
+                    record.touch();
                 }
                 return;
             }

@@ -49,6 +49,11 @@ impl<T: Keyed> Store<T> {
         self.table.len() >= self.table.records_max()
     }
 
+    /// Whether little room is left: one in sixteen.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.table.len() >= self.table.records_max() / 16 * 15 + self.table.records_max() % 16
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }

@@ -2,6 +2,7 @@
 
 use tollgate_link::Link;
 use tollgate_policy::{Phase, Policy};
+use tollgate_tcp::Timeouts;
 use tollgate_wire::Timestamp;
 
 use super::Worker;
@@ -12,6 +13,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// Those that have been used meanwhile are armed again; a backlog waits for the next turn.
     pub(super) fn expire(&mut self, now: Timestamp) -> u64 {
         self.fragments.expire(now, &mut self.ports);
+        let timeouts = self.timeouts();
         let mut looked_at = 0;
         while looked_at < TIMERS_MAX
             && let Some(number) = self.flows.due(now)
@@ -20,9 +22,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
             let Some(flow) = self.flows.get_mut(number) else { continue };
             // A clock that was set back must not keep a flow for ever.
             flow.about.last_seen = flow.about.last_seen.min(now);
-            let deadline = flow.deadline(&self.config.timeouts);
+            let deadline = flow.deadline(&timeouts);
             if deadline > now {
-                self.flows.arm(number, deadline, now);
+                let look = now + flow.standing().timeout(&self.pressed);
+                self.flows.arm(number, deadline.min(look), now);
             } else {
                 self.close_flow(number, None, Cause::Expired, now);
             }
@@ -42,6 +45,12 @@ impl<L: Link, P: Policy> Worker<L, P> {
             }
         }
         looked_at + half_open
+    }
+
+    /// The timeouts that hold now: shorter ones when the flow table is nearly full. Every flow is
+    /// looked at as often as those would have it, so that they may come into force at any time.
+    fn timeouts(&self) -> Timeouts {
+        if self.flows.is_pressed() { self.pressed } else { self.config.timeouts }
     }
 }
 

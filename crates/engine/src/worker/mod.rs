@@ -8,7 +8,7 @@ mod track;
 use ahash::RandomState;
 use tollgate_link::{Link, Port};
 use tollgate_policy::{Phase, Policy, Reports};
-use tollgate_tcp::{Ready, State};
+use tollgate_tcp::{Ready, State, Timeouts};
 use tollgate_wire::{Packet, Timestamp};
 
 use crate::buffer::Buffer;
@@ -33,6 +33,8 @@ pub struct Worker<L: Link, P> {
     flows: Store<Flow<L::Frame>>,
     half_open: Store<HalfOpen>,
     fragments: Fragments<L::Frame>,
+    /// The timeouts for when the flow table is nearly full.
+    pressed: Timeouts,
     lots: Lots,
     numbers: Numbers,
     held: HeldTotal,
@@ -108,6 +110,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             flows: Store::new(config.flows_max, hasher.clone()),
             half_open: Store::new(config.half_open_max, hasher.clone()),
             fragments: Fragments::new(config.datagrams_max, config.fragments_max, hasher),
+            pressed: config.timeouts.under_pressure(),
             lots: Lots::new(config.seed),
             numbers: Numbers::new(),
             held: HeldTotal::default(),

@@ -93,7 +93,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         now: Timestamp,
     ) -> Result<u32, Flow<L::Frame>> {
         let standing = flow.recorded;
-        let timeout = standing.timeout(&self.config.timeouts);
+        let timeout = standing.timeout(&self.pressed);
         let number = self.flows.open(hash, flow, timeout, now)?;
         self.count_standing(None, Some(standing));
         Ok(number)

@@ -73,6 +73,28 @@ fn a_full_flow_table_refuses_the_new_and_keeps_the_old() {
 }
 
 #[test]
+fn a_nearly_full_table_forgets_idle_connections_sooner() {
+    for (flows_max, kept) in [(10, 0), (100, 10)] {
+        let mut gate = Gate::with(Config { flows_max, ..small() });
+        gate.policy().writes = false;
+        for number in 0..10 {
+            for frame in handshake() {
+                gate.put(&frame.between(&client(number), crate::common::SERVER));
+            }
+        }
+        gate.wait(Duration::from_secs(590));
+        assert_eq!(gate.worker.gauges().flows[State::Established as usize], 10);
+        for _ in 0..2 {
+            gate.wait(Duration::from_secs(11));
+        }
+        // The first to go take the pressure away.
+        let left = gate.worker.gauges().flows[State::Established as usize];
+        assert!(if kept == 0 { left < 10 } else { left == kept }, "{left} of {flows_max}");
+        gate.finish();
+    }
+}
+
+#[test]
 fn every_state_has_its_timeout_and_an_end() {
     let timeouts = small().timeouts;
     let script = |frames: Vec<Frame>, state: State, phase: Phase| {
