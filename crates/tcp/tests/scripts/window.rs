@@ -133,6 +133,20 @@ fn repeated_acks_and_window_updates_pass() {
     }
 }
 
+/// Its receiver would not take it either; whoever forges one could make us empty the copies of bytes
+/// that the receiver has lost.
+#[test]
+fn an_ack_from_before_the_window_passes_and_is_not_believed() {
+    let mut gate = established();
+    gate.passes(ENDS.c(1, "AAAA"));
+    gate.passes(ENDS.s(1, "bbbb"));
+    gate.passes(ENDS.ack(C, 5, 5));
+    gate.passes(ENDS.ack(S, 1, 5));
+    gate.passes(ENDS.c(1, "AAAA"));
+    gate.passes(ENDS.ack(S, 5, 5));
+    gate.leaves_with(ENDS.c(1, "AAAA"), "");
+}
+
 #[test]
 fn data_from_more_than_a_window_ago_is_dropped() {
     let mut gate = established();
