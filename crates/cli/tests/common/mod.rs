@@ -167,3 +167,53 @@ pub(crate) fn read_capture(path: &Path) -> Vec<(u64, Vec<u8>)> {
     }
     frames
 }
+
+/// FIPS 180-4, in hexadecimal: a test needs no crate for it.
+pub(crate) fn sha256(message: &[u8]) -> String {
+    let prime = |count: usize| (2_u32..).filter(|n| (2..*n).all(|d| n % d != 0)).take(count);
+    // The first 32 bits of the fractional part of a root, by bisection in integers.
+    let fraction = |n: u32, power: u32| {
+        let (mut low, mut high) = (0_u128, 1_u128 << 40);
+        while high - low > 1 {
+            let middle = u128::midpoint(low, high);
+            let below = match power {
+                2 => middle * middle <= u128::from(n) << 64,
+                _ => middle * middle * middle <= u128::from(n) << 96,
+            };
+            if below { low = middle } else { high = middle }
+        }
+        u32::try_from(low & 0xffff_ffff).unwrap()
+    };
+    let keys: Vec<u32> = prime(64).map(|n| fraction(n, 3)).collect();
+    let mut state: Vec<u32> = prime(8).map(|n| fraction(n, 2)).collect();
+    let mut bytes = message.to_vec();
+    bytes.push(0x80);
+    // Zeros until the 8 bytes of the length end a block.
+    bytes.resize((bytes.len() + 8).next_multiple_of(64) - 8, 0);
+    bytes.extend((message.len() as u64 * 8).to_be_bytes());
+    for block in bytes.chunks(64) {
+        let mut w: Vec<u32> =
+            block.chunks(4).map(|word| u32::from_be_bytes(word.try_into().unwrap())).collect();
+        for i in 16..64 {
+            let s0 = w[i - 15].rotate_right(7) ^ w[i - 15].rotate_right(18) ^ (w[i - 15] >> 3);
+            let s1 = w[i - 2].rotate_right(17) ^ w[i - 2].rotate_right(19) ^ (w[i - 2] >> 10);
+            w.push(w[i - 16].wrapping_add(s0).wrapping_add(w[i - 7]).wrapping_add(s1));
+        }
+        let mut v = state.clone();
+        for i in 0..64 {
+            let s1 = v[4].rotate_right(6) ^ v[4].rotate_right(11) ^ v[4].rotate_right(25);
+            let choice = (v[4] & v[5]) ^ (!v[4] & v[6]);
+            let one =
+                v[7].wrapping_add(s1).wrapping_add(choice).wrapping_add(keys[i]).wrapping_add(w[i]);
+            let s0 = v[0].rotate_right(2) ^ v[0].rotate_right(13) ^ v[0].rotate_right(22);
+            let majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
+            v.rotate_right(1);
+            v[4] = v[4].wrapping_add(one);
+            v[0] = one.wrapping_add(s0).wrapping_add(majority);
+        }
+        for (sum, word) in state.iter_mut().zip(v) {
+            *sum = sum.wrapping_add(word);
+        }
+    }
+    state.iter().map(|word| format!("{word:08x}")).collect()
+}
