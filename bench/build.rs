@@ -15,7 +15,9 @@ fn main() {
         .obj(out.join("blast.bpf.o"))
         .clang_args(["-Wall".to_owned(), format!("-I/usr/include/{}", multiarch())])
         .build()
-        .expect("bpf/blast.bpf.c builds (it needs clang, libbpf-dev and the kernel's uapi headers)");
+        .expect(
+            "bpf/blast.bpf.c builds (it needs clang, libbpf-dev and the kernel's uapi headers)",
+        );
 }
 
 /// Debian keeps `asm/types.h` in a directory for the architecture, which clang does not search when its

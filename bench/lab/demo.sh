@@ -49,7 +49,7 @@ start_server() {
 }
 
 start_tollgate() {
-    lab_start "$lab" gate "$program" run --pair a0:b0 --rules "$here/demo.lua" --workers 1 \
+    lab_start "$lab" gate "$program" run --pair a0:b0 --rules "$here/demo.lua" --config "$here/demo.toml" \
         >"$work/events.txt" 2>"$work/tollgate.log" &
     tollgate=$!
     await 10 scrape || { cat "$work/tollgate.log" >&2 && fail_all "tollgate did not start"; }
@@ -74,8 +74,9 @@ CONF
 take_down() {
     local id
     for id in "${prometheus:-}" "${tollgate:-}"; do
-        [[ -n $id ]] && kill "$id" 2>/dev/null
+        [[ -z $id ]] || kill "$id" 2>/dev/null || true
     done
+    prometheus='' tollgate=''
     lab_down "$lab"
     rm -rf "$work"
 }
@@ -118,6 +119,8 @@ scene_closed() {
     local code=0
     fetch -o /dev/null "http://$LAB_SERVER_V4/page.bin" 2>/dev/null || code=$?
     check "before" "no program in the gate, and nothing crosses (curl: exit $code)" test "$code" -ne 0
+    # The client is still asking for the server's address, and would soon give up asking.
+    lab_in "$lab" client ip neigh flush dev c0
 }
 
 scene_allowed() {

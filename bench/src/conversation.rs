@@ -60,11 +60,7 @@ impl Conversations {
         let payload: Vec<u8> = (0u8..=255).cycle().take(frame_len - HEADERS_LEN).collect();
         let first =
             Standing { client_seq: CLIENT_ISN, server_seq: SERVER_ISN, client_speaks: true };
-        Self {
-            standings: vec![first; flows],
-            payload_sum: sum(0, &payload),
-            payload,
-        }
+        Self { standings: vec![first; flows], payload_sum: sum(0, &payload), payload }
     }
 
     /// How many there are.
@@ -150,8 +146,16 @@ struct Tcp<'a> {
 }
 
 /// Writes a whole frame and gives its length. `payload_sum` is the payload's share of the checksum.
-fn write(out: &mut [u8], flow: usize, port: Port, tcp: Tcp<'_>, payload: &[u8], sum_: u32) -> usize {
-    let client_port = u16::try_from(usize::from(CLIENT_PORT_FIRST) + flow % CLIENT_PORTS).unwrap_or(u16::MAX);
+fn write(
+    out: &mut [u8],
+    flow: usize,
+    port: Port,
+    tcp: Tcp<'_>,
+    payload: &[u8],
+    sum_: u32,
+) -> usize {
+    let client_port =
+        u16::try_from(usize::from(CLIENT_PORT_FIRST) + flow % CLIENT_PORTS).unwrap_or(u16::MAX);
     let host = u16::try_from(flow / CLIENT_PORTS + 1).unwrap_or(u16::MAX).to_be_bytes();
     let client = [CLIENT_NET[0], CLIENT_NET[1], host[0], host[1]];
     let (macs, from, to, ports) = match port {
@@ -177,8 +181,7 @@ fn write(out: &mut [u8], flow: usize, port: Port, tcp: Tcp<'_>, payload: &[u8], 
     let tcp_sum = fold(sum(sum(pseudo, &header), tcp.options) + sum_);
     header[16..18].copy_from_slice(&tcp_sum);
 
-    let parts: [&[u8]; 7] =
-        [&macs.0, &macs.1, &[0x08, 0x00], &ip, &header, tcp.options, payload];
+    let parts: [&[u8]; 7] = [&macs.0, &macs.1, &[0x08, 0x00], &ip, &header, tcp.options, payload];
     let mut len = 0;
     for part in parts {
         if let Some(room) = out.get_mut(len..len + part.len()) {

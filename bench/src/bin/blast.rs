@@ -56,7 +56,8 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     ensure!((1..=CLIENT_PORTS).contains(&arguments.flows), "1 to {CLIENT_PORTS} flows");
     // The kernel takes this memory as an ELF file, which wants to be aligned; a Vec is.
-    let object = ObjectBuilder::default().open_memory(&OBJECT.to_vec())?.load()?;
+    let file = OBJECT.to_vec();
+    let object = ObjectBuilder::default().open_memory(&file)?.load()?;
 
     enter(&arguments.server)?;
     let server = End::open("s0")?;
@@ -79,7 +80,10 @@ fn main() -> anyhow::Result<()> {
     let (sent, passed) = (sent(&object)?, received(&object)? - opened);
     drop(sink);
 
-    ensure!(opened >= arguments.flows as u64, "only {opened} frames of the handshakes came through");
+    ensure!(
+        opened >= arguments.flows as u64,
+        "only {opened} frames of the handshakes came through"
+    );
     println!(
         "{},{},{took:.2},{sent},{passed},{:.3},{:.3}",
         arguments.frame_bytes,
@@ -169,7 +173,8 @@ fn run(object: &Object, frame: &[u8], interface: usize) -> anyhow::Result<()> {
 }
 
 fn sent(object: &Object) -> anyhow::Result<u64> {
-    let value = map(object, "sent")?.lookup(&[0; 4], MapFlags::ANY)?.context("an array's element")?;
+    let value =
+        map(object, "sent")?.lookup(&[0; 4], MapFlags::ANY)?.context("an array's element")?;
     number(&value)
 }
 

@@ -1,7 +1,7 @@
 //! The engine alone: nanoseconds a packet through one worker on a link in memory.
 //!
-//! Every figure is one worker on one core, with valid connections, in order, from flows chosen at
-//! random: the worst case for caches. Frames are written, and taken away, outside of the time that is
+//! Every figure is one worker on one core, with valid connections, in order. The flows take turns in an
+//! order in which neighbours have nothing to do with each other: the worst case for caches. Frames are written, and taken away, outside of the time that is
 //! measured; what is measured is receive, parse (checksum included), look-up, tracking, reassembly,
 //! rules and forwarding.
 #![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use rand::rngs::SmallRng;
-use rand::{Rng as _, SeedableRng as _};
 use tollgate_bench::burst::BurstLink;
 use tollgate_bench::conversation::Conversations;
 use tollgate_engine::{Config, Mesh, Worker};
+use tollgate_link::Port;
 use tollgate_policy::{AcceptAll, Data, Flow, Interest, Policy, Reports, Verdict};
-use tollgate_wire::Timestamp;
+use tollgate_wire::{Direction, Timestamp};
 
 /// Frames between two looks at the clock. Enough to make the clock free, and to push the oldest of
 /// them out of the first cache level, as a card's ring does.
@@ -71,17 +70,25 @@ impl Policy for Look {
     fn receive_data(
         &mut self,
         _flow: &mut Flow<'_>,
-        data: &mut Data<'_>,
+        data: &Data<'_>,
+        _direction: Direction,
         _reports: &mut Reports,
     ) -> Verdict {
-        self.seen += data.bytes().first().map_or(0, |&byte| u64::from(byte));
+        self.seen += data
+            .chunks()
+            .iter()
+            .filter_map(|chunk| chunk.first())
+            .map(|&byte| u64::from(byte))
+            .sum::<u64>();
         Verdict::Accept
     }
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    println!("frame_bytes,flows,rules,ns_per_packet,ns_min,ns_max,mpps,gbit_per_s,open_ns_per_packet");
+    println!(
+        "frame_bytes,flows,rules,ns_per_packet,ns_min,ns_max,mpps,gbit_per_s,open_ns_per_packet"
+    );
     for case in CASES {
         let rules = if case.rules { "look" } else { "none" };
         let name = format!("{}x{}-{rules}", case.frame_len, case.flows);
@@ -122,7 +129,7 @@ fn measure<P: Policy>(case: Case, arguments: &Arguments, policy: P) -> anyhow::R
         worker: Worker::new(config, BurstLink::new(2 * BURST), policy, Mesh::alone()),
         talk: Conversations::new(case.flows, case.frame_len),
         now: Timestamp::from_secs(1),
-        random: SmallRng::seed_from_u64(1),
+        turns: Turns::new(case.flows),
     };
     let opening = bench.open()?;
     bench.run(Duration::from_millis(arguments.round_ms / 4))?; // to warm up
@@ -132,11 +139,40 @@ fn measure<P: Policy>(case: Case, arguments: &Arguments, policy: P) -> anyhow::R
     Ok(Figures { opening, rounds })
 }
 
+/// Every flow once, then all over again, with steps of the golden section: no two that follow each other
+/// lie side by side, and none comes twice in a burst (its second frame would acknowledge what its
+/// peer has not said yet, for the ports of a burst are not served in order of time).
+struct Turns {
+    flows: usize,
+    step: usize,
+    at: usize,
+}
+
+impl Turns {
+    fn new(flows: usize) -> Self {
+        let section = (flows as u128 * 618_034 / 1_000_000).try_into().unwrap_or(1);
+        let step = (section..).find(|&step| is_coprime(step, flows)).unwrap_or(1);
+        Self { flows, step, at: 0 }
+    }
+
+    const fn next(&mut self) -> usize {
+        self.at = (self.at + self.step) % self.flows;
+        self.at
+    }
+}
+
+const fn is_coprime(mut a: usize, mut b: usize) -> bool {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a == 1
+}
+
 struct Bench<P> {
     worker: Worker<BurstLink, P>,
     talk: Conversations,
     now: Timestamp,
-    random: SmallRng,
+    turns: Turns,
 }
 
 impl<P: Policy> Bench<P> {
@@ -149,7 +185,9 @@ impl<P: Policy> Bench<P> {
             for step in 0..3 {
                 for flow in flows.clone() {
                     let talk = &mut self.talk;
-                    self.worker.link_mut().arrive(|out| talk.handshake(flow, step, out).unwrap_or((tollgate_link::Port::A, 0)));
+                    self.worker
+                        .link_mut()
+                        .arrive(|out| talk.handshake(flow, step, out).unwrap_or((Port::A, 0)));
                 }
                 spent += self.turn(flows.len())?;
                 packets += flows.len();
@@ -158,14 +196,14 @@ impl<P: Policy> Bench<P> {
         Ok(spent.as_nanos() as f64 / packets as f64)
     }
 
-    /// Data on flows chosen at random until `time` has been measured; nanoseconds a packet.
+    /// Data on the flows in turn until `time` has been measured; nanoseconds a packet.
     fn run(&mut self, time: Duration) -> anyhow::Result<f64> {
         let (mut spent, mut packets) = (Duration::ZERO, 0);
         while spent < time {
             for _ in 0..BURST {
-                let flow = self.random.random_range(0..self.talk.flows());
+                let flow = self.turns.next();
                 let talk = &mut self.talk;
-                self.worker.link_mut().arrive(|out| talk.data(flow, out).unwrap_or((tollgate_link::Port::A, 0)));
+                self.worker.link_mut().arrive(|out| talk.data(flow, out).unwrap_or((Port::A, 0)));
             }
             spent += self.turn(BURST)?;
             packets += BURST;
@@ -188,7 +226,11 @@ impl<P: Policy> Bench<P> {
         let spent = begin.elapsed();
         self.now = now;
         let left = self.worker.link_mut().recycle();
-        ensure!(left == arriving, "{arriving} frames came, {left} left: {:?}", self.worker.counters());
+        ensure!(
+            left == arriving,
+            "{arriving} frames came, {left} left: {:?}",
+            self.worker.counters()
+        );
         ensure!(self.worker.counters().balance() == 0, "{:?}", self.worker.counters());
         Ok(spent)
     }

@@ -1,0 +1,22 @@
+//! Tollgate in a real wire: namespaces, veth pairs, AF_XDP, and Linux's own TCP at both ends.
+//!
+//! Needs root and what `bench/lab/prerequisites.sh` installs; without root every test says so and
+//! passes. The tests of this program run one after the other.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests: a panic is how they fail"
+)]
+
+mod control;
+mod faults;
+mod lab;
+mod program;
+mod restarts;
+mod rules;
+mod tagger;
+mod traffic;
+mod transfers;
+mod verdicts;

@@ -1,0 +1,210 @@
+//! The program under test: started in the gate, read through its metrics, stopped by signal.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::lab::{Lab, Side};
+
+/// How long a start may take; attaching and filling the rings takes some 0.1 s.
+const START_MAX: Duration = Duration::from_secs(20);
+/// How long a stop may take.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// A worker's counters reach the page within two of its quarters of a second.
+const PUBLISHED: Duration = Duration::from_millis(700);
+
+const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
+const METRICS: &str = "127.0.0.1:9460";
+
+/// A test machine is a busy one, where a worker may wait for its core for longer than the heartbeat
+/// allows; then frames would cross uninspected. These tests are about those that are inspected.
+const CONFIG: &str = "fail = 'closed'\n";
+
+/// A running `tollgate run --pair a0:b0`, ended on drop.
+pub(crate) struct Program {
+    child: Option<Child>,
+    /// Rules, configuration, and what it prints: into files, for a pipe would fill up, and a
+    /// program that cannot print does not end.
+    directory: tempfile::TempDir,
+}
+
+const STDOUT: &str = "stdout";
+const STDERR: &str = "stderr";
+
+/// What it said and how it ended.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The end of each output: what failed usually stands there.
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, stdout, stderr } = self;
+        writeln!(f, "exit code {code:?}, stderr:\n{}\nstdout:\n{}", tail(stderr), tail(stdout))
+    }
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
+
+impl Program {
+    /// Starts it, and waits until its metrics can be read: by then the wire is closed.
+    pub(crate) fn start(lab: &Lab, rules: &str, workers: u16) -> Self {
+        let mut program = Self::spawn(lab, rules, workers, &[]);
+        let deadline = Instant::now() + START_MAX;
+        while lab.within(Side::Gate, scrape).is_none() {
+            if program.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None))) {
+                panic!("it ended at once: {:?}", program.collect());
+            }
+            if Instant::now() > deadline {
+                panic!("no metrics after {START_MAX:?}: {:?}", program.stop());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        program
+    }
+
+    /// Starts it and does not wait.
+    pub(crate) fn spawn(
+        lab: &Lab,
+        rules: &str,
+        workers: u16,
+        more: &'static [&'static str],
+    ) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for the rules");
+        let path = directory.path().join("rules.lua");
+        std::fs::write(&path, rules).expect("the rules can be written");
+        let config = directory.path().join("tollgate.toml");
+        std::fs::write(&config, CONFIG).expect("the configuration can be written");
+        let [stdout, stderr] = [STDOUT, STDERR]
+            .map(|name| File::create(directory.path().join(name)).expect("a file for the output"));
+        // A child inherits the namespace of the thread that made it.
+        let child = lab.within(Side::Gate, move || {
+            Command::new(BINARY)
+                .args(["run", "--pair", "a0:b0", "--workers", &workers.to_string()])
+                .arg("--rules")
+                .arg(path)
+                .arg("--config")
+                .arg(config)
+                .args(more)
+                .stdin(Stdio::null())
+                .stdout(stdout)
+                .stderr(stderr)
+                .spawn()
+                .expect("the program starts")
+        });
+        Self { child: Some(child), directory }
+    }
+
+    /// The metrics, with all in them that happened before the call.
+    pub(crate) fn metrics(&self, lab: &Lab) -> Metrics {
+        std::thread::sleep(PUBLISHED);
+        let text = lab.within(Side::Gate, scrape).expect("a running program shows its metrics");
+        Metrics::parse(&text)
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// SIGTERM, and what came of it.
+    pub(crate) fn stop(self) -> Ended {
+        self.stop_by("TERM")
+    }
+
+    /// Another signal; `KILL` gives it no chance to tidy up.
+    pub(crate) fn stop_by(mut self, signal: &str) -> Ended {
+        let status = Command::new("kill").args(["-s", signal, &self.id().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "it was still running");
+        self.collect()
+    }
+
+    /// Waits for the end that it comes to by itself.
+    pub(crate) fn wait(mut self) -> Ended {
+        self.collect()
+    }
+
+    fn collect(&mut self) -> Ended {
+        let mut child = self.child.take().expect("collected once");
+        let deadline = Instant::now() + STOP_MAX;
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                _ if Instant::now() > deadline => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    panic!("it did not end within {STOP_MAX:?}: {}", tail(&self.printed(STDERR)));
+                }
+                _ => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        Ended { code: status.code(), stdout: self.printed(STDOUT), stderr: self.printed(STDERR) }
+    }
+
+    fn printed(&self, name: &str) -> String {
+        let bytes = std::fs::read(self.directory.path().join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn scrape() -> Option<String> {
+    let mut stream = TcpStream::connect(METRICS).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+}
+
+/// A page of metrics.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    samples: BTreeMap<String, f64>,
+}
+
+impl Metrics {
+    fn parse(text: &str) -> Self {
+        let samples = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| {
+                let (name, value) = line.rsplit_once(' ')?;
+                Some((name.to_owned(), value.parse().ok()?))
+            })
+            .collect();
+        Self { samples }
+    }
+
+    /// The sum over all samples of that name whose labels contain every one of `labels`, which are
+    /// written as on the page: `port="a"`.
+    pub(crate) fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        let of_name = |sample: &str| {
+            sample
+                .strip_prefix(name)
+                .filter(|rest| rest.is_empty() || rest.starts_with('{'))
+                .is_some_and(|rest| labels.iter().all(|label| rest.contains(label)))
+        };
+        let mut found = self.samples.iter().filter(|(sample, _)| of_name(sample)).peekable();
+        assert!(found.peek().is_some(), "no metric {name} {labels:?} in {:#?}", self.samples);
+        found.map(|(_, value)| value).sum()
+    }
+}
