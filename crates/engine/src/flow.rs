@@ -24,6 +24,9 @@ pub(crate) struct Flow<F> {
     pub(crate) about: Identity,
     pub(crate) tracker: Tracker,
     streams: PerDirection<Reassembler<Buffer<F>>>,
+    /// Since a RST of an endpoint has passed: it may be lost behind us, so who still sends data is
+    /// told again.
+    reset: Option<Zombie>,
     /// As the worker last saw it, so that it notices a change.
     pub(crate) recorded: Standing,
 }
@@ -72,7 +75,7 @@ impl<F: Frame> Flow<F> {
             to_client: stream(Direction::ToClient),
         };
         let recorded = Standing::Live(tracker.state());
-        Self { about, tracker, streams, recorded }
+        Self { about, tracker, streams, reset: None, recorded }
     }
 
     pub(crate) fn standing(&self) -> Standing {
@@ -194,11 +197,33 @@ impl<F: Frame> Flow<F> {
                     packet.trim(0..0, false);
                 }
                 cx.ports.forward(packet, port.peer());
+                self.reset.get_or_insert_with(|| Zombie::of(Verdict::Reset, cx.now));
                 self.close(cx, Phase::ResetByPeer, Cause::Closed);
             }
             // Only a SYN reopens, and it was asked for before.
             Ok(Step::Reopen) => cx.ports.drop(packet.into_frame(), Reason::Invalid(Invalid::Flags)),
-            Err(why) => cx.ports.drop(packet.into_frame(), Reason::Invalid(why)),
+            Err(why) => {
+                cx.ports.drop(packet.into_frame(), Reason::Invalid(why));
+                if why == Invalid::AfterReset {
+                    self.tell_again(cx, segment, direction);
+                }
+            }
+        }
+    }
+
+    /// Answers a segment that came after a RST had passed.
+    #[cold]
+    fn tell_again<L: Link<Frame = F>, P>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        segment: &Segment,
+        direction: Direction,
+    ) {
+        if let Some(rst) = reset::answer(segment, direction)
+            && !self.tracker.is_signed()
+            && self.reset.as_mut().is_some_and(|reset| reset.may_answer(rst.to, cx.now))
+        {
+            cx.ports.rst(&self.about, &rst);
         }
     }
 

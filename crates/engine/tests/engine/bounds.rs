@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::common::{ACK, FIN, Frame, Gate, SYN, handshake, small};
 use tollgate_engine::{Cause, Config, Limits, Reason};
+use tollgate_link::memory::MemoryLink;
 use tollgate_policy::{Phase, Verdict};
 use tollgate_tcp::State;
 
@@ -210,4 +211,37 @@ fn many_timers_at_once_are_spread_over_turns() {
     }
     assert_eq!(gate.worker.gauges().half_open, 0);
     gate.finish();
+}
+
+#[test]
+fn what_a_port_has_no_room_for_is_dropped_and_counted() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.worker.link_mut().limit(tollgate_link::Port::B, 1);
+    let first = Frame::client(1, 1, ACK, b"first");
+    let second = Frame::client(6, 1, ACK, b"second");
+    assert_eq!(gate.put_all(&[first.clone(), second.clone()]), [first.crossed()]);
+    gate.worker.link_mut().limit(tollgate_link::Port::B, usize::MAX);
+    // Its sender repeats it, and then it crosses.
+    assert_eq!(gate.put(&second), [second.crossed()]);
+    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::TransmitFull)), 1);
+}
+
+#[test]
+fn a_rst_for_which_there_is_no_frame_is_counted() {
+    let mut gate = Gate::with_link(small(), MemoryLink::with_frames(1, 2048));
+    gate.establish();
+    // The only frame goes back first, so the first RST gets it.
+    gate.policy().on_data = Verdict::Reset;
+    assert_eq!(gate.put(&Frame::client(1, 1, ACK, b"x")).len(), 1);
+    let counters = gate.finish();
+    assert_eq!((counters.rsts, counters.rsts_failed), (1, 1));
+}
+
+/// Each worker is made where the program begins and then moved to its thread.
+#[test]
+fn a_worker_may_move_to_another_thread() {
+    fn moves<T: Send>() {}
+    moves::<tollgate_engine::Worker<MemoryLink, tollgate_policy::AcceptAll>>();
+    moves::<tollgate_engine::Mesh<tollgate_link::memory::MemoryFrame>>();
 }
