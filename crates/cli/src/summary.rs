@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use tollgate_engine::Counters;
 use tollgate_link::Port;
 
@@ -19,6 +20,8 @@ pub struct Summary<'a> {
     pub alerts: u64,
     /// Reports that were not printed.
     pub reports_lost: u64,
+    /// Lengths of turns that moved frames, in ns; none in a replay, which has no delay.
+    pub delays: Option<&'a Histogram<u64>>,
     /// How long it took, by the wall.
     pub took: Duration,
 }
@@ -38,7 +41,7 @@ const LINES: [(&str, &str); 8] = [
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { title, ports, counters, alerts, reports_lost, took } = self;
+        let Self { title, ports, counters, alerts, reports_lost, delays, took } = self;
         writeln!(f, "{title}: {:.3} s", took.as_secs_f64())?;
         for (port, name) in Port::BOTH.into_iter().zip(ports) {
             let [a, b] = &counters.ports;
@@ -83,6 +86,16 @@ impl fmt::Display for Summary<'_> {
         let frames: u64 = counters.ports.iter().map(|port| port.received_frames).sum();
         let rate = frames as f64 / took.as_secs_f64().max(1e-9);
         writeln!(f, "  {:12} {rate:.0} frames/s", "rate")?;
+        if let Some(delays) = delays.filter(|delays| !delays.is_empty()) {
+            let micros = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64() * 1e6;
+            let [median, most] = [0.5, 0.99].map(|share| micros(delays.value_at_quantile(share)));
+            let max = micros(delays.max());
+            writeln!(
+                f,
+                "  {:12} median {median:.0} us, 99 % {most:.0} us, most {max:.0} us (sampled)",
+                "added delay"
+            )?;
+        }
         match counters.balance() {
             0 => writeln!(f, "  {:12} every frame accounted for", "balance"),
             residue => writeln!(f, "  {:12} {residue} frames UNACCOUNTED FOR: a bug", "balance"),
@@ -111,6 +124,7 @@ mod tests {
             counters: &counters,
             alerts: 0,
             reports_lost: 0,
+            delays: None,
             took: Duration::from_secs(3),
         };
         let text = summary.to_string();

@@ -1,7 +1,13 @@
 //! Every capture of other projects that the machine has, through the whole engine: no panic, every
 //! frame accounted for, the same bytes out for any number of workers, and rules see the streams that
 //! an independent first-wins script saw (`streams.json` beside the captures).
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test"
+)]
 
 mod common;
 

@@ -198,7 +198,10 @@ fn documents_name_only_files_that_exist() {
     for document in &documents {
         let text = read(document);
         for name in text.split('`').skip(1).step_by(2) {
-            if names_a_path(name, &tops) && !root().join(name.trim_end_matches('/')).exists() {
+            // From the root, or from where the document is.
+            let beside = document.with_file_name(name);
+            let exists = root().join(name).exists() || root().join(beside).exists();
+            if names_a_path(name, &tops) && !exists {
                 faults.push(format!("{}: `{name}` does not exist", document.display()));
             }
         }

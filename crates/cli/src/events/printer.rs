@@ -15,7 +15,7 @@ use super::{Format, Kinds, Origin, Writer};
 const BATCHES_MAX: usize = 1024;
 
 struct Batch {
-    pair: Arc<str>,
+    pair: Option<Arc<str>>,
     worker: usize,
     reports: Vec<Report>,
 }
@@ -33,7 +33,7 @@ pub struct Printer {
 pub struct Hose {
     sender: Sender<Batch>,
     lost: Arc<AtomicU64>,
-    pair: Arc<str>,
+    pair: Option<Arc<str>>,
     worker: usize,
 }
 
@@ -53,9 +53,9 @@ impl Printer {
         Ok(Self { sender, lost, thread })
     }
 
-    /// A hose for a worker of `pair`.
+    /// A hose for a worker of `pair`, or for what concerns no pair.
     #[must_use]
-    pub fn hose(&self, pair: Arc<str>, worker: usize) -> Hose {
+    pub fn hose(&self, pair: Option<Arc<str>>, worker: usize) -> Hose {
         Hose { sender: self.sender.clone(), lost: Arc::clone(&self.lost), pair, worker }
     }
 
@@ -81,7 +81,7 @@ impl Hose {
         if reports.is_empty() {
             return;
         }
-        let batch = Batch { pair: Arc::clone(&self.pair), worker: self.worker, reports };
+        let batch = Batch { pair: self.pair.clone(), worker: self.worker, reports };
         let unsent = match self.sender.try_send(batch) {
             Ok(()) => return,
             Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => batch,
@@ -93,7 +93,7 @@ impl Hose {
 fn print(receiver: &Receiver<Batch>, mut writer: Writer<BufWriter<Stdout>>, lost: &AtomicU64) {
     let mut gone = false;
     while let Ok(batch) = receiver.recv() {
-        let origin = Origin { pair: Some(&batch.pair), worker: batch.worker };
+        let origin = Origin { pair: batch.pair.as_deref(), worker: batch.worker };
         for report in &batch.reports {
             if gone {
                 lost.fetch_add(1, Ordering::Relaxed);

@@ -100,13 +100,12 @@ impl WireSeries {
         }
     }
 
-    /// Adds samples of the delay, in ns.
-    pub fn delays(&mut self, worker: usize, nanos: impl Iterator<Item = u64>) {
+    /// Adds a sample of the delay, in ns.
+    pub fn delay(&mut self, worker: usize, nanos: u64) {
         let Some(WorkerSeries { series, delay }) = self.workers.get_mut(worker) else { return };
-        let delay = delay.get_or_insert_with(|| series.histogram(samples::DELAY, Unit::Seconds));
-        for nanos in nanos {
-            delay.record(Duration::from_nanos(nanos).as_secs_f64());
-        }
+        delay
+            .get_or_insert_with(|| series.histogram(samples::DELAY, Unit::Seconds))
+            .record(Duration::from_nanos(nanos).as_secs_f64());
     }
 
     /// Shows what the steering programs have counted.

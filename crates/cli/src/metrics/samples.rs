@@ -206,3 +206,79 @@ fn level(named: Named, labels: &[(&'static str, &str)], value: u64) -> Sample {
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::series::Series;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use std::collections::HashSet;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    use tollgate_engine::Counters;
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            counters: Counters::default(),
+            gauges: Gauges::default(),
+            alerts: 1,
+            reports_lost: 2,
+            // Only the link can make such; the live tests read them.
+            queues: Vec::new(),
+            census: Census::default(),
+            link: LinkCounts::default(),
+            rule_errors: RuleErrors::default(),
+        }
+    }
+
+    fn page() -> String {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            let mut worker = Series::new(&[("pair", "a:b"), ("worker", "0")]);
+            worker.set(super::worker(&snapshot()));
+            worker.set(super::worker(&snapshot()));
+            worker.histogram(DELAY, metrics::Unit::Seconds).record(1e-6);
+            Series::new(&[]).set(process(Duration::from_secs(3), 4));
+            Series::new(&[("pair", "a:b")]).set(steering(Port::A, &VerdictCounts::default()));
+        });
+        handle.render()
+    }
+
+    #[test]
+    fn no_series_is_there_twice_and_each_has_its_help() {
+        let page = page();
+        let samples: Vec<_> = page.lines().filter(|line| line.starts_with("tollgate")).collect();
+        let names: HashSet<_> =
+            samples.iter().map(|line| line.rsplit_once(' ').unwrap().0).collect();
+        assert_eq!(names.len(), samples.len());
+        for name in names {
+            let family = name.split('{').next().unwrap();
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| family.strip_suffix(end))
+                .filter(|family| family.ends_with("_seconds"))
+                .unwrap_or(family);
+            // Summaries have no suffix for their quantiles; this page has the default ones.
+            assert!(page.contains(&format!("# HELP {family} ")), "{family} has no help");
+        }
+        assert!(page.contains("tollgate_events_lost_total 4"), "{page}");
+    }
+
+    #[test]
+    fn promtool_finds_no_fault() {
+        let started = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(mut promtool) = started else {
+            println!("skipped: promtool is not installed");
+            return;
+        };
+        promtool.stdin.take().unwrap().write_all(page().as_bytes()).unwrap();
+        let output = promtool.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -87,6 +87,7 @@ pub fn replay(args: &ReplayArgs, quiet: bool) -> anyhow::Result<()> {
             counters: &run.stage.counters(),
             alerts,
             reports_lost,
+            delays: None,
             took: began.elapsed(),
         });
     }

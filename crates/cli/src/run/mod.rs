@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use core_affinity::CoreId;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use tollgate_policy::Report;
 
 pub use station::Snapshot;
 
@@ -50,6 +51,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<()> {
     let stop = stop_flag()?;
     let format = if args.output.json { Format::Json } else { Format::Text };
     let printer = Printer::start(format, args.output.events)?;
+    printer.hose(None, 0).send(rules.messages().iter().cloned().map(Report::Log).collect());
 
     let common = Common {
         config: &config,
@@ -181,7 +183,7 @@ fn close(wires: Vec<Wire>, printer: Printer, began: Instant, quiet: bool) -> any
     }
     // Events before the summary, and both complete.
     let mut unprinted = printer.finish();
-    for (title, ports, Done { counters, alerts, reports_lost }) in &summaries {
+    for (title, ports, Done { counters, alerts, reports_lost, delays }) in &summaries {
         if !quiet {
             say(&Summary {
                 title,
@@ -189,6 +191,7 @@ fn close(wires: Vec<Wire>, printer: Printer, began: Instant, quiet: bool) -> any
                 counters,
                 alerts: *alerts,
                 reports_lost: reports_lost + std::mem::take(&mut unprinted),
+                delays: Some(delays),
                 took: began.elapsed(),
             });
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use core_affinity::CoreId;
+use hdrhistogram::Histogram;
 use tollgate_engine::{Counters, mesh};
 use tollgate_link::xsk::{Pair, QueueInfo, XskLink};
 
@@ -37,8 +38,9 @@ pub(crate) struct Wire {
     stations: Vec<Arc<Station>>,
     threads: Vec<JoinHandle<anyhow::Result<Snapshot>>>,
     cores: Vec<Option<CoreId>>,
-    latest: Vec<Option<Snapshot>>,
     series: WireSeries,
+    /// Of all workers, in ns, for the summary.
+    delays: Histogram<u64>,
 }
 
 /// What is the same for all pairs.
@@ -65,6 +67,8 @@ pub(crate) struct Done {
     pub(crate) alerts: u64,
     /// Reports that did not fit.
     pub(crate) reports_lost: u64,
+    /// Lengths of turns that moved frames, sampled, in ns.
+    pub(crate) delays: Histogram<u64>,
 }
 
 impl Wire {
@@ -88,7 +92,7 @@ impl Wire {
             stop: Arc::new(AtomicBool::new(false)),
             stations: Vec::new(),
             threads: Vec::new(),
-            latest: cores.iter().map(|_| None).collect(),
+            delays: Histogram::new(2).context("a histogram")?,
             cores,
         };
         wire.start(links, common)?;
@@ -114,7 +118,7 @@ impl Wire {
                 rules: Arc::clone(common.rules),
                 core: self.cores.get(worker).copied().flatten(),
                 clock: common.clock,
-                hose: common.printer.hose(Arc::clone(&self.name), worker),
+                hose: common.printer.hose(Some(Arc::clone(&self.name)), worker),
                 station,
                 stop: Arc::clone(&self.stop),
                 meeting: Arc::clone(&meeting),
@@ -131,12 +135,12 @@ impl Wire {
     /// Takes in what the workers have published, and shows it to Prometheus.
     pub(crate) fn refresh(&mut self) {
         for (worker, station) in self.stations.iter().enumerate() {
-            self.series.delays(worker, station.delays());
+            for nanos in station.delays() {
+                self.series.delay(worker, nanos);
+                self.delays.saturating_record(nanos);
+            }
             if let Some(snapshot) = station.take() {
                 self.series.worker(worker, &snapshot);
-                if let Some(latest) = self.latest.get_mut(worker) {
-                    *latest = Some(snapshot);
-                }
             }
         }
         self.series.steering(&self.pair);
@@ -174,7 +178,8 @@ impl Wire {
             std::thread::sleep(DRAIN);
         }
         self.stop.store(true, Ordering::Relaxed);
-        let mut done = Done { counters: Counters::default(), alerts: 0, reports_lost: 0 };
+        let mut done =
+            Done { counters: Counters::default(), alerts: 0, reports_lost: 0, delays: self.delays };
         for thread in self.threads {
             let Ok(ended) = thread.join() else {
                 bail!("{}: a worker panicked; see above", self.name);

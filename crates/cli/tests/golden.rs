@@ -1,0 +1,144 @@
+//! Small conversations, each with a script: the events printed and the frames that leave must be
+//! those of `tests/golden/NAME.events` and `NAME.frames`, to the letter.
+//!
+//! When a change is meant, `TOLLGATE_BLESS=1 cargo test -p tollgate --test golden` writes them anew,
+//! to be read before they are committed.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod common;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use common::{ACK, FIN, PSH, RST, SYN, Talk, capture, read_capture, say, segment, tollgate};
+
+const CLIENT: ([u8; 4], u16) = ([198, 18, 0, 1], 4242);
+const SERVER: ([u8; 4], u16) = ([198, 18, 1, 1], 80);
+
+fn talk() -> Talk {
+    Talk::new(CLIENT, SERVER)
+}
+
+/// Replays `frames` under `golden/NAME.lua` with one and with three workers, and compares.
+#[track_caller]
+fn golden(name: &str, frames: &[Vec<u8>]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let directory = tempfile::tempdir().unwrap();
+    let (input, output) = (directory.path().join("in.pcap"), directory.path().join("out.pcap"));
+    fs::write(&input, capture(frames)).unwrap();
+    for workers in ["1", "3"] {
+        let mut command = tollgate();
+        command.args(["-q", "replay", "--workers", workers, "-r"]).arg(&input);
+        command.arg("-w").arg(&output).arg("--rules").arg(folder.join(name).with_extension("lua"));
+        let said = say(&mut command);
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+        compare(&folder.join(name).with_extension("frames"), &frames_as_text(&output));
+        // Alerts are numbered by worker, so the text of events is of one worker's.
+        if workers == "1" {
+            compare(&folder.join(name).with_extension("events"), &said.out);
+        }
+    }
+}
+
+#[track_caller]
+fn compare(path: &Path, text: &str) {
+    if std::env::var_os("TOLLGATE_BLESS").is_some() {
+        fs::write(path, text).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(text, expected, "{}", path.display());
+}
+
+/// One line a frame: time in ms, who to whom, flags, numbers, payload.
+fn frames_as_text(path: &Path) -> String {
+    let mut text = String::new();
+    for (time, frame) in read_capture(path) {
+        let number = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().unwrap());
+        let port = |at: usize| u16::from_be_bytes(frame[at..at + 2].try_into().unwrap());
+        let (from, to) = ((frame[26..30].to_vec(), port(34)), (frame[30..34].to_vec(), port(36)));
+        let arrow = if (from, to) == ((CLIENT.0.to_vec(), CLIENT.1), (SERVER.0.to_vec(), SERVER.1))
+        {
+            "client -> server"
+        } else {
+            "server -> client"
+        };
+        let names = [(SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (PSH, "PSH"), (ACK, "ACK")];
+        let flags: Vec<_> =
+            names.iter().filter(|(bit, _)| frame[47] & bit != 0).map(|(_, name)| *name).collect();
+        let end = 14 + usize::from(port(16));
+        let payload = String::from_utf8_lossy(&frame[54..end]);
+        let ms = time / 1_000_000 % 60_000;
+        let (seq, ack, flags) = (number(38), number(42), flags.join("|"));
+        writeln!(text, "{ms:>2} {arrow} {flags:11} seq {seq} ack {ack} {payload:?}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_connection_that_rules_accept_passes_unchanged() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"GET / HTTP/1.1\r\n\r\n"));
+    frames.push(talk.down(PSH | ACK, b"HTTP/1.1 204 No Content\r\n\r\n"));
+    frames.extend(talk.close());
+    golden("accept", &frames);
+}
+
+#[test]
+fn a_syn_that_a_rule_refuses_is_dropped_and_nothing_follows() {
+    let mut talk = talk();
+    let frames = [talk.open(), vec![talk.up(PSH | ACK, b"hello")]].concat();
+    golden("refuse", &frames);
+}
+
+#[test]
+fn a_forbidden_word_resets_both_ends_before_it_leaves() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"harmless"));
+    // The word is cut by the segments.
+    frames.push(talk.up(PSH | ACK, b"FORB"));
+    frames.push(talk.up(PSH | ACK, b"IDDEN"));
+    frames.push(talk.up(PSH | ACK, b"more"));
+    golden("reset", &frames);
+}
+
+#[test]
+fn halfreset_tells_the_server_only() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"bad"));
+    frames.push(talk.down(ACK, b""));
+    golden("halfreset", &frames);
+}
+
+#[test]
+fn early_segments_wait_are_shown_in_order_and_a_retransmission_passes_again() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    let (one, two, three) =
+        (talk.up(ACK, b"one "), talk.up(ACK, b"two "), talk.up(PSH | ACK, b"three"));
+    frames.extend([three, two.clone(), one, two]);
+    frames.extend(talk.close());
+    golden("order", &frames);
+}
+
+#[test]
+fn an_overlap_that_disagrees_leaves_as_the_first_copy() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    let start = talk.client_next;
+    // Bytes 4 to 8 come first, then 0 to 8 with other bytes for the second half.
+    frames.push(segment(CLIENT, SERVER, start + 4, talk.server_next, ACK, b"GOOD"));
+    frames.push(segment(CLIENT, SERVER, start, talk.server_next, ACK, b"onlyEVIL"));
+    golden("overlap", &frames);
+}
+
+#[test]
+fn a_rule_that_fails_drops_its_connection_and_says_where() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"x"));
+    golden("error", &frames);
+}
