@@ -27,11 +27,11 @@ pub struct Cli {
 
     /// More of the program's own log on stderr (-v: info, -vv: debug, -vvv: trace); the variable
     /// TOLLGATE_LOG takes filters such as `tollgate=debug`
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 100, action = ArgAction::Count)]
     pub verbose: u8,
 
     /// Only errors on stderr: no start-up block, no summary
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, display_order = 101, conflicts_with = "verbose")]
     pub quiet: bool,
 }
 
@@ -221,11 +221,12 @@ impl FromStr for MetricsAddress {
         if text == "off" {
             return Ok(Self::Off);
         }
-        text.parse().map(Self::At).map_err(|_| {
-            format!(
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 => Ok(Self::At(address)),
+            _ => Err(format!(
                 "\"{text}\" is no address with a port: want such as 127.0.0.1:9460, [::1]:9460, or off"
-            )
-        })
+            )),
+        }
     }
 }
 
@@ -263,7 +264,7 @@ mod tests {
     fn metrics_take_an_address_or_off() {
         assert_eq!("off".parse(), Ok(MetricsAddress::Off));
         assert!("[::1]:9460".parse::<MetricsAddress>().is_ok());
-        for bad in ["9460", "localhost:9460", "127.0.0.1", ""] {
+        for bad in ["9460", "localhost:9460", "127.0.0.1", "127.0.0.1:0", ""] {
             assert!(bad.parse::<MetricsAddress>().is_err(), "{bad}");
         }
     }

@@ -21,6 +21,7 @@ use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
+use fault::Faults;
 
 /// The whole program: reads the command line and does what it says.
 #[must_use]
@@ -35,10 +36,25 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format_args!("error: {error:#}"));
+            say(&told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, none twice: some messages hold their cause already. Faults of files
+/// stand alone, each `file:line: …` at the beginning of a line, where editors look for it.
+fn told(error: &anyhow::Error) -> String {
+    if let Some(faults) = error.downcast_ref::<Faults>() {
+        return faults.to_string();
+    }
+    let mut text = format!("error: {error}");
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// A line, or a block, for people. If stderr is gone there is nobody to tell.
@@ -55,6 +71,24 @@ fn log(verbose: u8, quiet: bool) {
         (false, 2) => "debug",
         (false, _) => "trace",
     };
-    let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    // Whoever scrapes badly must not be able to fill the log.
+    let ours = || EnvFilter::new(format!("{level},metrics_exporter_prometheus=error"));
+    let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| ours());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn an_error_is_told_with_its_causes_and_none_twice() {
+        let cause = || anyhow::anyhow!("disk full");
+        assert_eq!(told(&cause().context("out.pcap")), "error: out.pcap: disk full");
+        assert_eq!(told(&cause().context("out.pcap: disk full")), "error: out.pcap: disk full");
+        let fault = fault::Fault::of_file(Path::new("a.lua"), "no such file");
+        let faults = Faults(vec![fault.clone(), fault]);
+        assert_eq!(told(&faults.into()), "a.lua: no such file\na.lua: no such file");
+    }
 }

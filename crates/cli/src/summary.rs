@@ -28,7 +28,7 @@ pub struct Summary<'a> {
 
 /// Names of counters whose sum goes on one line, and what the line is called. Only what is not zero
 /// is shown.
-const LINES: [(&str, &str); 8] = [
+const LINES: [(&str, &str); 12] = [
     ("connections", "tollgate_connections_total"),
     ("verdicts", "tollgate_verdicts_total"),
     ("dropped", "tollgate_frames_dropped_total"),
@@ -37,6 +37,10 @@ const LINES: [(&str, &str); 8] = [
     ("handed over", "tollgate_frames_handed_out_total"),
     ("RSTs sent", "tollgate_rsts_sent_total"),
     ("RSTs failed", "tollgate_rsts_failed_total"),
+    ("out of order", "tollgate_packets_out_of_order_total"),
+    ("sent again", "tollgate_packets_retransmitted_total"),
+    ("reassembled", "tollgate_datagrams_reassembled_total"),
+    ("not alerted", "tollgate_alerts_suppressed_total"),
 ];
 
 impl fmt::Display for Summary<'_> {

@@ -7,8 +7,6 @@
 mod engine;
 mod read;
 
-use std::net::SocketAddr;
-
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be configured.
@@ -227,12 +225,6 @@ impl Config {
             within(seconds, 1, 2_592_000)?;
         }
         Ok(())
-    }
-
-    /// Where metrics are served.
-    #[must_use]
-    pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.parse().ok()
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Stdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use tollgate_policy::Report;
@@ -13,6 +14,9 @@ use super::{Format, Kinds, Origin, Writer};
 /// Batches that may wait. A batch is what one worker reported in one turn, so a stuck reader of
 /// stdout costs at most this many times the reports of a turn. A guess: a second of busy turns.
 const BATCHES_MAX: usize = 1024;
+
+/// How long the end may wait for a reader of stdout.
+const FINISH_MAX: Duration = Duration::from_secs(2);
 
 struct Batch {
     pair: Option<Arc<str>>,
@@ -65,12 +69,20 @@ impl Printer {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Prints what is left, once every hose is gone, and gives the number of those lost.
+    /// Prints what is left, once every hose is gone, and gives the number of those lost. A reader
+    /// of stdout that has stopped reading cannot hold up the end: after [`FINISH_MAX`] what is left
+    /// stays unprinted, and goes with the process.
     #[must_use]
     pub fn finish(self) -> u64 {
         drop(self.sender);
-        // A panic there has been reported already; the count is still good.
-        let _ = self.thread.join();
+        let deadline = Instant::now() + FINISH_MAX;
+        while !self.thread.is_finished() {
+            if Instant::now() >= deadline {
+                tracing::warn!("standard output is not read; the last events are not printed");
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.lost.load(Ordering::Relaxed)
     }
 }

@@ -266,6 +266,18 @@ mod tests {
     }
 
     #[test]
+    fn the_document_names_every_series() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        for line in page().lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let name = format!("`{}`", rest.split(' ').next().unwrap());
+                assert!(document.contains(&name), "docs/metrics.md lacks {name}");
+            }
+        }
+    }
+
+    #[test]
     fn promtool_finds_no_fault() {
         let started = Command::new("promtool")
             .args(["check", "metrics"])
