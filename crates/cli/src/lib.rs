@@ -14,7 +14,7 @@ pub mod run;
 pub mod summary;
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -74,7 +74,11 @@ fn log(verbose: u8, quiet: bool) {
     // Whoever scrapes badly must not be able to fill the log.
     let ours = || EnvFilter::new(format!("{level},metrics_exporter_prometheus=error"));
     let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| ours());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
 }
 
 #[cfg(test)]

@@ -137,4 +137,25 @@ mod tests {
         assert!(text.contains("1 frames UNACCOUNTED FOR"), "{text}");
         assert!(!text.contains("dropped") && !text.contains("alerts"), "{text}");
     }
+
+    #[test]
+    fn the_added_delay_is_told_in_microseconds() {
+        let mut delays = Histogram::new_with_bounds(1, 1_000_000, 2).unwrap();
+        for nanos in [10_000, 10_000, 10_000, 90_000] {
+            delays.saturating_record(nanos);
+        }
+        let summary = Summary {
+            title: "",
+            ports: ["", ""],
+            counters: &Counters::default(),
+            alerts: 2,
+            reports_lost: 1,
+            delays: Some(&delays),
+            took: Duration::from_secs(1),
+        };
+        let text = summary.to_string();
+        assert!(text.contains("added delay  median 10 us, 99 % 90 us, most 90 us"), "{text}");
+        assert!(text.contains("alerts       2\n") && text.contains("events lost  1 "), "{text}");
+        assert!(text.contains("every frame accounted for"), "{text}");
+    }
 }

@@ -25,6 +25,8 @@ use crate::rules::RuleSet;
 /// Room in each ring between two workers; with less, bursts of one worker's frames for another are
 /// dropped (`hand_off_full`). A guess: 16 batches.
 const MESH_RING: usize = 1024;
+/// Delays beyond this, in ns, count as this: a minute.
+const DELAY_MAX_NS: u64 = 60_000_000_000;
 /// How long workers go on after the steering program is gone, for what is still in the rings.
 const DRAIN: Duration = Duration::from_millis(30);
 
@@ -92,7 +94,7 @@ impl Wire {
             stop: Arc::new(AtomicBool::new(false)),
             stations: Vec::new(),
             threads: Vec::new(),
-            delays: Histogram::new(2).context("a histogram")?,
+            delays: Histogram::new_with_bounds(1, DELAY_MAX_NS, 2).context("a histogram")?,
             cores,
         };
         wire.start(links, common)?;
