@@ -50,7 +50,8 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<()> {
     }
     let stop = stop_flag()?;
     let format = if args.output.json { Format::Json } else { Format::Text };
-    let printer = Printer::start(format, args.output.events)?;
+    let pending_max = config.limits.events_pending_max.try_into().unwrap_or(usize::MAX);
+    let printer = Printer::start(format, args.output.events, pending_max)?;
     printer.hose(None, 0).send(rules.messages().iter().cloned().map(Report::Log).collect());
 
     let common = Common {
@@ -71,7 +72,8 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<()> {
             }
             watch(&mut wires, &printer, &stop)
         });
-    let closed = close(wires, printer, began, quiet);
+    // Of a start that failed there is nothing to tell but why.
+    let closed = close(wires, printer, began, quiet || started.is_err());
     started.and(closed)
 }
 
