@@ -3,10 +3,10 @@
 #
 #     compare.sh [PROGRAM] [ROUNDS] [SECONDS]      target/release/tollgate, 5 rounds, 3 s a measurement
 #
-# Each round measures every forwarder once, so that what the machine does meanwhile falls on all alike. The
-# generator (bench/src/bin/blast.rs) and all receiving sides run on core 1; forwarders that have a thread of
-# their own run it on core 0. A bridge has none: it works on the generator's core. Every figure is what
-# *arrived*, and beside it stands what the forwarder itself counted, or that no XDP program was there.
+# Each round measures every forwarder once, so that what the machine does meanwhile falls on all alike. Traffic
+# is one TCP connection of Linux's own (iperf3, offloads off), with full and with small segments; both its ends
+# run on core 1. Forwarders that have a thread of their own run it on core 0; a bridge has none, and works on the
+# core of whoever sends. Every figure is what *arrived*, and beside it stands what the forwarder itself counted.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
@@ -18,11 +18,11 @@ rounds=${2:-5}
 seconds=${3:-3}
 built=$(realpath "${CARGO_TARGET_DIR:-target}")/release
 readonly FORWARDERS=(bridge bare tollgate rules)
-readonly GENERATOR_CORE=1 FORWARDER_CORE=0
+readonly ENDS_CORE=1 FORWARDER_CORE=0 SIZES=(88 1460) # MSS; 88 is the least that Linux takes
 
 describe() {
     cat <<'TEXT'
-bridge    a Linux bridge in the gate; no thread of its own, it runs on the generator's core
+bridge    a Linux bridge in the gate; no thread of its own, it runs on the core of the ends
 bare      crates/link/examples/bare_forwarder.rs: the same rings, no parsing, no flows
 tollgate  tollgate run, one worker, no rules: every connection followed, every checksum verified
 rules     tollgate run, one worker, a Lua rule that is called with all data
@@ -31,7 +31,6 @@ TEXT
 
 prepare() {
     echo "==> building"
-    cargo build --quiet --release --locked -p tollgate-bench --bin blast
     cargo build --quiet --release --locked -p tollgate-link --example bare_forwarder
     work=$(mktemp -d)
     lab=$(lab_new_name)
@@ -46,15 +45,12 @@ haka.rule{
 LUA
 }
 
-# begin FORWARDER WHAT: when it returns, the forwarder forwards.
+# begin FORWARDER: when it returns, the forwarder forwards.
 begin() {
     local rules=()
     case $1 in
         bridge)
             lab_bridge "$lab"
-            # A port without NAPI does not take what the generator redirects to it. For a stream it stays
-            # off, as it is on a veth: merged segments would be another kind of traffic.
-            [[ $2 == stream ]] || lab_in "$lab" gate ethtool -K a0 gro on
             return
             ;;
         bare)
@@ -63,7 +59,7 @@ begin() {
             ;;
         tollgate | rules)
             [[ $1 == tollgate ]] || rules=(--rules "$work/rules.lua")
-            lab_start "$lab" gate taskset -c "$FORWARDER_CORE" "$program" run --pair a0:b0 --workers 1 \
+            lab_start "$lab" gate taskset -c "$FORWARDER_CORE" "$program" run --pair a0:b0 --config "$here/demo.toml" \
                 "${rules[@]}" --events none >"$work/forwarder.log" 2>&1 &
             ;;
     esac
@@ -89,7 +85,6 @@ end() {
             proof=$(lab_in "$lab" gate cat /proc/net/dev | awk '$1 == "a0:" { print $3 }')
             proof=$((proof - bridged))
             lab_unbridge "$lab"
-            lab_in "$lab" gate ethtool -K a0 gro off
             return
             ;;
         bare)
@@ -97,6 +92,7 @@ end() {
             proof=$(sed -n 's/^from a: \([0-9]*\) frames.*/\1/p' "$work/forwarder.log")
             ;;
         tollgate | rules)
+            sleep 0.7 # until the page has the last of it
             proof=$(lab_in "$lab" gate curl -sf http://127.0.0.1:9460/metrics |
                 awk '/^tollgate_frames_received_total{.*port="a"/ { sum += $2 } END { print sum }')
             kill -TERM "$forwarder"
@@ -107,78 +103,64 @@ end() {
     return 0
 }
 
-# frames BYTES: full rate of frames of that size; sets `value` and `arrived`.
-frames() {
-    local line
-    line=$(taskset -c "$GENERATOR_CORE" "$built/blast" --client "/run/netns/$lab-client" \
-        --server "/run/netns/$lab-server" --frame-bytes "$1" --seconds "$seconds")
-    arrived=$(cut -d , -f 5 <<<"$line")
-    offered=$(cut -d , -f 6 <<<"$line")
-    value=$(cut -d , -f 7 <<<"$line")
-}
-
-# stream: one TCP connection of Linux's own; sets `value` to Mbit/s received.
+# stream MSS: one TCP connection of Linux's own, of segments with at most MSS bytes; sets `value` to millions of
+# segments a second, and `arrived` to their number. Linux takes the 12 bytes of timestamps from the MSS.
 stream() {
-    local server line
-    lab_start "$lab" server taskset -c "$GENERATOR_CORE" iperf3 -s -1 >/dev/null 2>&1 &
+    local server line bytes payload=$(($1 - 12))
+    lab_start "$lab" server taskset -c "$ENDS_CORE" iperf3 -s -1 >/dev/null 2>&1 &
     server=$!
     sleep 0.3
-    line=$(lab_in "$lab" client taskset -c "$GENERATOR_CORE" iperf3 -c "$LAB_SERVER_V4" -t "$seconds" -f m | grep receiver)
+    line=$(lab_in "$lab" client taskset -c "$ENDS_CORE" iperf3 -c "$LAB_SERVER_V4" -M "$1" -t "$seconds" -f k | grep receiver)
     wait "$server"
-    value=$(sed -n 's/.* \([0-9.]*\) Mbits.*/\1/p' <<<"$line")
-    offered='' arrived=$(awk -v mbit="$value" -v s="$seconds" 'BEGIN { printf "%d", mbit * s * 1e6 / 8 / 1448 }')
+    mbit=$(sed -n 's/.* \([0-9.]*\) Kbits.*/\1/p' <<<"$line" | awk '{ printf "%d", $1 / 1000 }')
+    bytes=$((mbit * 125000 * seconds))
+    arrived=$((bytes / payload))
+    value=$(awk -v n="$arrived" -v s="$seconds" 'BEGIN { printf "%.3f", n / s / 1e6 }')
 }
 
-# measure ROUND FORWARDER WHAT: a line of the record.
+# measure ROUND FORWARDER MSS: a line of the record.
 measure() {
-    local round=$1 name=$2 what=$3 unit=Mpps
+    local round=$1 name=$2 mss=$3
     bridged=$(lab_in "$lab" gate cat /proc/net/dev | awk '$1 == "a0:" { print $3 }')
-    begin "$name" "$what"
-    case $what in
-        60) frames 60 ;;
-        1514) frames 1514 ;;
-        stream) stream && unit=Mbit/s ;;
-    esac
+    begin "$name"
+    stream "$mss"
     end "$name"
-    # A twentieth of tolerance: a merged segment counts once on one side and twice on the other.
+    # A twentieth of tolerance: iperf3 rounds, and its seconds are not quite ours.
     [[ ${proof:-0} -ge $((arrived * 19 / 20)) ]] ||
         lab_fail "$name: $arrived frames arrived, but it counted only ${proof:-none}: they went another way"
-    printf '%s,%s,%s,%s,%s,%s,%s,%s\n' "$round" "$name" "$what" "$value" "$unit" "$offered" "$arrived" "$proof" \
-        >>"$record.csv"
-    printf '    round %s of %s  %-9s %-7s %10s %s\n' "$round" "$rounds" "$name" "$what" "$value" "$unit"
+    echo "$round,$name,$((mss + 54)),$value,$mbit,$arrived,$proof" >>"$record.csv"
+    printf '    round %s of %s  %-9s %4s-byte frames  %8s Mpps  %6s Mbit/s\n' \
+        "$round" "$rounds" "$name" "$((mss + 54))" "$value" "$mbit"
 }
 
-# The median of each forwarder and measurement, and its share of the bridge's.
+# The median of each forwarder and frame size.
 table() {
-    tail -n +2 "$record.csv" | sort -t , -k 2,2 -k 3,3 -k 4,4n | awk -F , '
-        { key = $2 "," $3; values[key] = values[key] " " $4; unit[$3] = $5 }
+    tail -n +2 "$record.csv" | sort -t , -k 2,2 -k 3,3n -k 4,4n | awk -F , '
+        { mpps[$2, $3] = mpps[$2, $3] " " $4; mbit[$2, $3] = mbit[$2, $3] " " $5 }
+        function median(list, values, n) { n = split(list, values, " "); return values[int((n + 1) / 2)] }
         END {
-            printf "%-10s %12s %12s %14s\n", "", "60 B Mpps", "1514 B Mpps", "stream Mbit/s"
+            printf "%-10s %18s %18s %22s\n", "", "142 bytes: Mpps", "1514 bytes: Mpps", "1514 bytes: Mbit/s"
             count = split("bridge bare tollgate rules", names, " ")
             for (i = 1; i <= count; i++) {
-                printf "%-10s", names[i]
-                split("60 1514 stream", whats, " ")
-                for (w = 1; w <= 3; w++) {
-                    n = split(values[names[i] "," whats[w]], list, " ")
-                    printf w < 3 ? " %12s" : " %14s", list[int((n + 1) / 2)]
-                }
-                printf "\n"
+                name = names[i]
+                printf "%-10s %18s %18s %22s\n", name, median(mpps[name, 142]), median(mpps[name, 1514]), median(mbit[name, 1514])
             }
         }'
 }
 
 main() {
-    local round name what
+    local round name mss
     [[ $EUID -eq 0 ]] || lab_fail "needs root, to make network namespaces"
-    [[ $(nproc) -ge 2 ]] || lab_fail "needs two cores: one for the generator, one for the forwarder"
+    [[ $(nproc) -ge 2 ]] || lab_fail "needs two cores: one for the ends, one for the forwarder"
     record_begin lab
     prepare
-    echo "round,forwarder,frame_bytes,value,unit,offered_mpps,arrived_frames,counted_by_forwarder" >"$record.csv"
-    echo "==> $rounds rounds of ${#FORWARDERS[@]} forwarders; some $((rounds * (${#FORWARDERS[@]}) * 3 * (seconds + 4) / 60 + 1)) minutes"
+    echo "round,forwarder,frame_bytes,mpps,mbit_per_s,arrived_frames,counted_by_forwarder" >"$record.csv"
+    local minutes=$((rounds * ${#FORWARDERS[@]} * ${#SIZES[@]} * (seconds + 3) / 60 + 1))
+    echo "==> $rounds rounds of ${#FORWARDERS[@]} forwarders; some $minutes minutes"
     for ((round = 1; round <= rounds; round++)); do
-        for what in 60 1514 stream; do
+        for mss in "${SIZES[@]}"; do
             for name in "${FORWARDERS[@]}"; do
-                measure "$round" "$name" "$what"
+                measure "$round" "$name" "$mss"
             done
         done
     done

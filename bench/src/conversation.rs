@@ -12,9 +12,11 @@ pub const HEADERS_LEN: usize = ETHERNET_LEN + IP_LEN + TCP_LEN;
 const SYN: u8 = 0x02;
 const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
+/// SYN, SYN-ACK, ACK, and an ACK that opens the server's window.
+pub const HANDSHAKE_STEPS: usize = 4;
 const WINDOW: u16 = u16::MAX;
-/// On both SYNs: a window of a gigabyte (RFC 7323), so that a generator may talk without being answered.
-const WINDOW_SCALE: [u8; 4] = [1, 3, 3, 14];
+/// On both SYNs, as Linux has it there (RFC 7323).
+const WINDOW_SCALE: [u8; 4] = [1, 3, 3, 7];
 
 /// Sequence number of every client's SYN.
 const CLIENT_ISN: u32 = 0xc11e_0000;
@@ -28,9 +30,8 @@ const CLIENT_NET: [u8; 2] = [198, 18];
 const SERVER: [u8; 4] = [198, 19, 0, 1];
 const SERVER_PORT: u16 = 80;
 /// Clients behind one address.
-pub const CLIENT_PORTS: usize = 50_000;
-/// The first of their ports.
-pub const CLIENT_PORT_FIRST: u16 = 10_000;
+const CLIENT_PORTS: usize = 50_000;
+const CLIENT_PORT_FIRST: u16 = 10_000;
 
 /// Where a connection stands: what each side will send next.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +70,7 @@ impl Conversations {
         self.standings.len()
     }
 
-    /// Writes the `step`-th frame (0 to 2) of a flow's handshake; none after those.
+    /// Writes the `step`-th frame of a flow's handshake; none after [`HANDSHAKE_STEPS`].
     pub fn handshake(&mut self, flow: usize, step: usize, out: &mut [u8]) -> Option<(Port, usize)> {
         let standing = self.standings.get_mut(flow)?;
         let Standing { client_seq, server_seq, .. } = *standing;
@@ -81,27 +82,12 @@ impl Conversations {
                 standing.server_seq = server_seq.wrapping_add(1);
                 (Port::A, standing.client_seq, standing.server_seq, ACK)
             }
+            // The server's first word on its window: those of a SYN are not scaled (RFC 7323 section 2.2).
+            3 => (Port::B, server_seq, client_seq, ACK),
             _ => return None,
         };
         let options: &[u8] = if step < 2 { &WINDOW_SCALE } else { &[] };
         Some((port, write(out, flow, port, Tcp { seq, ack, flags, options }, &[], 0)))
-    }
-
-    /// The client's first data frame of flow 0, for a generator that writes ports and numbers itself;
-    /// none before its handshake is complete.
-    pub fn template(&mut self) -> Option<Template> {
-        let seq = self.standings.first()?.client_seq;
-        let mut frame = vec![0; HEADERS_LEN + self.payload.len()];
-        self.data(0, &mut frame).filter(|&(port, _)| port == Port::A)?;
-        let (headers, tcp) = frame.split_at_mut_checked(ETHERNET_LEN + IP_LEN)?;
-        for field in [0..2, 4..8, 16..18] {
-            tcp.get_mut(field)?.fill(0);
-        }
-        let tcp_len = u32::try_from(tcp.len()).ok()?;
-        let pseudo = sum(tcp_len + 6, headers.get(ETHERNET_LEN + 12..)?);
-        let sum = sum(pseudo, tcp);
-        let payload_len = u32::try_from(self.payload.len()).ok()?;
-        Some(Template { frame, payload_len, seq, sum })
     }
 
     /// Writes the next data frame of a flow. Client and server take turns, and each acknowledges all
@@ -121,19 +107,6 @@ impl Conversations {
         let tcp = Tcp { seq, ack, flags: PSH | ACK, options: &[] };
         Some((port, write(out, flow, port, tcp, &self.payload, self.payload_sum)))
     }
-}
-
-/// A data frame of a client, without what differs between frames.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
-    /// The frame; source port, sequence number and checksum of TCP are zero.
-    pub frame: Vec<u8>,
-    /// By which the sequence number of a flow grows with each frame.
-    pub payload_len: u32,
-    /// Sequence number of the first.
-    pub seq: u32,
-    /// What is in the frame already adds this to the checksum; not folded, not inverted.
-    pub sum: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -224,13 +197,13 @@ mod tests {
         let mut talk = Conversations::new(100_000, 1514);
         let mut out = [0; 2048];
         for flow in [0, 1, 77_777] {
-            for step in 0..5 {
+            for step in 0..HANDSHAKE_STEPS + 2 {
                 let frame = match step {
-                    0..=2 => talk.handshake(flow, step, &mut out),
+                    0..HANDSHAKE_STEPS => talk.handshake(flow, step, &mut out),
                     _ => talk.data(flow, &mut out),
                 };
                 let (_, len) = frame.unwrap();
-                assert_eq!(len, [HEADERS_LEN + 4, HEADERS_LEN + 4, HEADERS_LEN, 1514, 1514][step]);
+                assert_eq!(len, [58, 58, 54, 54, 1514, 1514][step]);
                 let ip = &out[ETHERNET_LEN..len];
                 assert!(is_whole(&ip[..IP_LEN], 0));
                 let pseudo = sum(u32::try_from(len).unwrap() - 34 + 6, &ip[12..20]);
@@ -240,28 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn a_template_becomes_a_whole_frame_once_its_fields_are_written() {
-        let (mut one, mut other) = (Conversations::new(1, 60), Conversations::new(1, 60));
-        let mut out = [0; 2048];
-        for step in 0..3 {
-            one.handshake(0, step, &mut out).unwrap();
-            other.handshake(0, step, &mut out).unwrap();
-        }
-        let Template { mut frame, seq, sum, payload_len } = one.template().unwrap();
-        let [high, low] = [seq >> 16, seq & 0xffff];
-        let whole = fold(sum + u32::from(CLIENT_PORT_FIRST) + high + low);
-        frame[34..36].copy_from_slice(&CLIENT_PORT_FIRST.to_be_bytes());
-        frame[38..42].copy_from_slice(&seq.to_be_bytes());
-        frame[50..52].copy_from_slice(&whole);
-        let (_, len) = other.data(0, &mut out).unwrap();
-        assert_eq!((&frame[..], payload_len), (&out[..len], 6));
-    }
-
-    #[test]
     fn client_and_server_take_turns_and_acknowledge_each_other() {
         let mut talk = Conversations::new(1, 60);
         let mut out = [0; 2048];
-        for step in 0..3 {
+        for step in 0..HANDSHAKE_STEPS {
             talk.handshake(0, step, &mut out).unwrap();
         }
         let field = |out: &[u8], at: usize| u32::from_be_bytes(out[at..at + 4].try_into().unwrap());

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use tollgate_bench::burst::BurstLink;
-use tollgate_bench::conversation::Conversations;
+use tollgate_bench::conversation::{Conversations, HANDSHAKE_STEPS};
 use tollgate_engine::{Config, Mesh, Worker};
 use tollgate_link::Port;
 use tollgate_policy::{AcceptAll, Data, Flow, Interest, Policy, Reports, Verdict};
@@ -182,7 +182,7 @@ impl<P: Policy> Bench<P> {
         let group = BURST / 4;
         for first in (0..self.talk.flows()).step_by(group) {
             let flows = first..(first + group).min(self.talk.flows());
-            for step in 0..3 {
+            for step in 0..HANDSHAKE_STEPS {
                 for flow in flows.clone() {
                     let talk = &mut self.talk;
                     self.worker
