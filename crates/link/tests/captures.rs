@@ -320,20 +320,23 @@ fn a_capture_can_be_forwarded_packet_by_packet() {
     let (there, back) = (ethernet(&ipv4(1, 2)), ethernet(&ipv4(2, 1)));
     let records = [(1, 0, &there[..], 38), (2, 5, &back[..], 38)];
     let path = files.put("x.pcap", &classic(MICROSECONDS, 0, 1, &records));
-    let reader = Reader::open(&path).unwrap();
+    let mut reader = Reader::open(&path).unwrap();
     let out = files.path("out.pcap");
-    let writer = Writer::create(&out, &reader).unwrap();
-    let mut link = PcapLink::new(reader, Some(writer));
+    let mut writer = Writer::create(&out, &reader).unwrap();
+    let mut link = PcapLink::default();
     let mut batch = Vec::with_capacity(8);
-    for (port, time) in [(Port::A, 1_000_000_000), (Port::B, 2_000_005_000)] {
-        assert_eq!(link.deliver_next().unwrap(), Some(Timestamp(time)));
-        assert_eq!(link.receive(port.peer(), &mut batch), 0);
-        assert_eq!(link.receive(port, &mut batch), 1);
-        assert_eq!(link.transmit(port.peer(), &mut batch), 1);
+    while let Some(packet) = reader.next().unwrap() {
+        link.arrive(packet.port, packet.frame);
+        assert_eq!(link.receive(packet.port.peer(), &mut batch), 0);
+        assert_eq!(link.receive(packet.port, &mut batch), 1);
+        assert_eq!(link.transmit(packet.port.peer(), &mut batch), 1);
+        link.drain(|port, frame| {
+            assert_eq!(port, packet.port.peer());
+            writer.write(packet.time, frame).unwrap();
+        });
     }
-    assert_eq!(link.deliver_next().unwrap(), None);
-    assert_eq!((link.outstanding(), link.undelivered()), (0, 0));
-    link.finish().unwrap();
+    assert_eq!(link.outstanding(), 0);
+    writer.finish().unwrap();
     assert_eq!(all(&out), all(&path));
 }
 

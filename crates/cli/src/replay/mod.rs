@@ -1,6 +1,5 @@
 //! `tollgate replay`: a capture through the same engine, without a network, a clock or a race.
 
-mod link;
 mod stage;
 
 use std::io::{self, BufWriter, IsTerminal as _};
@@ -12,7 +11,6 @@ use tollgate_link::pcap::{Reader, Writer};
 use tollgate_policy::Report;
 use tollgate_wire::Timestamp;
 
-pub use link::{ReplayFrame, ReplayLink};
 pub use stage::Stage;
 
 use crate::args::ReplayArgs;

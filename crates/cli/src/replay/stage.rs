@@ -7,10 +7,9 @@
 
 use tollgate_engine::{Config, Counters, Mesh, Worker, mesh};
 use tollgate_link::Port;
+use tollgate_link::pcap::{PcapFrame, PcapLink};
 use tollgate_policy::{Policy, Report};
 use tollgate_wire::Timestamp;
-
-use super::link::{ReplayFrame, ReplayLink};
 
 /// Room in each ring between two workers. One packet at a time is under way.
 const RING: usize = 8;
@@ -23,7 +22,7 @@ const JUMP_NS: u64 = 1_000_000_000;
 /// The workers.
 #[derive(Debug)]
 pub struct Stage<P: Policy> {
-    workers: Vec<Worker<ReplayLink, P>>,
+    workers: Vec<Worker<PcapLink, P>>,
     dealt: usize,
     now: Timestamp,
 }
@@ -33,12 +32,12 @@ impl<P: Policy> Stage<P> {
     #[must_use]
     pub fn new(config: &Config, policies: Vec<P>) -> Self {
         let count = policies.len();
-        let meshes: Vec<Mesh<ReplayFrame>> = mesh(count, RING);
+        let meshes: Vec<Mesh<PcapFrame>> = mesh(count, RING);
         let workers = policies.into_iter().zip(meshes).enumerate();
         let workers = workers
             .map(|(worker, (policy, mesh))| {
                 let config = Config { workers: count, worker, ..config.clone() };
-                Worker::new(config, ReplayLink::default(), policy, mesh)
+                Worker::new(config, PcapLink::default(), policy, mesh)
             })
             .collect();
         Self { workers, dealt: 0, now: Timestamp::default() }

@@ -1,109 +1,160 @@
-use tollgate_wire::Timestamp;
+//! The link of a replay: one packet comes in, what leaves is collected in order.
 
-use super::{Error, Reader, Writer};
-use crate::memory::{MemoryFrame, MemoryLink};
-use crate::{Link, Port};
+use super::RECORD_LEN_MAX;
+use crate::{Frame, Link, Port};
 
-/// Bytes a frame can hold: the longest IP datagram behind the longest link header, and room to spare.
-const FRAME_CAPACITY: usize = 66 * 1024;
-/// Frames that may be under way at a time; made only when needed.
-const FRAMES: usize = 4096;
+/// The longest frame: what the longest record of a capture becomes, with the Ethernet header that is
+/// put before a raw IP packet.
+const FRAME_MAX: usize = RECORD_LEN_MAX + 64;
+/// Frames kept for reuse. One packet at a time is under way, the rest are held ones.
+const SPARE_MAX: usize = 64;
 
-/// A link whose frames come out of a capture and, if wanted, go into another.
+/// One worker's end of a replay: let a packet of a [`Reader`](super::Reader) [arrive](Self::arrive),
+/// poll the worker at its time, [drain](Self::drain) what has left into a
+/// [`Writer`](super::Writer).
 ///
-/// [`Self::deliver_next`] lets one packet arrive and gives its time: poll the worker at that time,
-/// then deliver the next.
-#[derive(Debug)]
+/// Unlike [`MemoryLink`](crate::memory::MemoryLink) it has no fixed number of frames: what may be
+/// held is the engine's to bound, and frames may change hands between workers.
+#[derive(Debug, Default)]
 pub struct PcapLink {
-    memory: MemoryLink,
-    reader: Reader,
-    writer: Option<Writer>,
-    now: Timestamp,
-    undelivered: u64,
-    /// Writing has failed since the last call that could say so.
-    failure: Option<Error>,
+    arriving: Vec<(Port, PcapFrame)>,
+    left: Vec<(Port, PcapFrame)>,
+    spare: Vec<PcapFrame>,
+    // Frames given to the worker and not yet had back; wrapping, since they may come back through
+    // another worker's link.
+    out: i64,
 }
 
+/// A frame of a capture, or one to forge a packet in.
+#[derive(Debug, Default)]
+pub struct PcapFrame(Vec<u8>);
+
 impl PcapLink {
-    /// What is transmitted goes to `writer`, or nowhere.
+    /// Lets a frame arrive at `port`.
+    pub fn arrive(&mut self, port: Port, bytes: &[u8]) {
+        let mut frame = self.empty();
+        frame.0.extend_from_slice(bytes);
+        self.arriving.push((port, frame));
+    }
+
+    /// Whether something waits to be received.
     #[must_use]
-    pub fn new(reader: Reader, writer: Option<Writer>) -> Self {
-        Self {
-            memory: MemoryLink::with_frames(FRAMES, FRAME_CAPACITY),
-            reader,
-            writer,
-            now: Timestamp::default(),
-            undelivered: 0,
-            failure: None,
+    pub fn is_waiting(&self) -> bool {
+        !self.arriving.is_empty()
+    }
+
+    /// Shows each frame that has left, in order, and forgets it.
+    pub fn drain(&mut self, mut show: impl FnMut(Port, &[u8])) {
+        while !self.left.is_empty() {
+            for (port, frame) in std::mem::take(&mut self.left) {
+                show(port, &frame.0);
+                self.keep(frame);
+            }
         }
     }
 
-    /// Lets the next packet of the capture arrive and gives its time; none at the end.
-    ///
-    /// # Errors
-    ///
-    /// The packet is broken, or an earlier one could not be written.
-    pub fn deliver_next(&mut self) -> Result<Option<Timestamp>, Error> {
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
-        }
-        let Some(packet) = self.reader.next()? else { return Ok(None) };
-        self.now = packet.time;
-        if !self.memory.inject(packet.port, packet.frame) {
-            self.undelivered += 1;
-        }
-        Ok(Some(self.now))
-    }
-
-    /// Packets that did not arrive: longer than any IP datagram, or every frame was held.
+    /// Frames in the worker's hands: those given less those had back. Only the sum over all
+    /// workers says how many there are.
     #[must_use]
-    pub const fn undelivered(&self) -> u64 {
-        self.undelivered
+    pub const fn outstanding(&self) -> i64 {
+        self.out
     }
 
-    /// As [`MemoryLink::outstanding`].
-    #[must_use]
-    pub const fn outstanding(&self) -> isize {
-        self.memory.outstanding()
+    fn empty(&mut self) -> PcapFrame {
+        let mut frame = self.spare.pop().unwrap_or_default();
+        frame.0.clear();
+        frame
     }
 
-    /// Writes what is still buffered, and gives the reader back.
-    ///
-    /// # Errors
-    ///
-    /// Something could not be written.
-    pub fn finish(self) -> Result<Reader, Error> {
-        if let Some(failure) = self.failure {
-            return Err(failure);
+    fn keep(&mut self, frame: PcapFrame) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(frame);
         }
-        self.writer.map_or(Ok(()), Writer::finish)?;
-        Ok(self.reader)
     }
 }
 
 impl Link for PcapLink {
-    type Frame = MemoryFrame;
+    type Frame = PcapFrame;
 
-    fn receive(&mut self, port: Port, batch: &mut Vec<MemoryFrame>) -> usize {
-        self.memory.receive(port, batch)
+    fn receive(&mut self, port: Port, batch: &mut Vec<PcapFrame>) -> usize {
+        let before = batch.len();
+        let room = batch.capacity() - before;
+        for (_, frame) in self.arriving.extract_if(.., |(at, _)| *at == port).take(room) {
+            batch.push(frame);
+        }
+        let received = batch.len() - before;
+        self.out += count(received);
+        received
     }
 
-    fn transmit(&mut self, port: Port, batch: &mut Vec<MemoryFrame>) -> usize {
-        let count = self.memory.transmit(port, batch);
-        let Self { memory, writer, now, failure, .. } = self;
-        memory.each_sent(port, |bytes| {
-            if let (Some(writer), None) = (writer.as_mut(), failure.as_ref()) {
-                *failure = writer.write(*now, bytes).err();
-            }
-        });
-        count
+    fn transmit(&mut self, port: Port, batch: &mut Vec<PcapFrame>) -> usize {
+        let sent = batch.len();
+        self.left.extend(batch.drain(..).map(|frame| (port, frame)));
+        self.out -= count(sent);
+        sent
     }
 
-    fn release(&mut self, frame: MemoryFrame) {
-        self.memory.release(frame);
+    fn release(&mut self, frame: PcapFrame) {
+        self.out -= 1;
+        self.keep(frame);
     }
 
-    fn frame(&mut self) -> Option<MemoryFrame> {
-        self.memory.frame()
+    fn frame(&mut self) -> Option<PcapFrame> {
+        self.out += 1;
+        Some(self.empty())
+    }
+}
+
+fn count(frames: usize) -> i64 {
+    i64::try_from(frames).unwrap_or(i64::MAX)
+}
+
+impl AsRef<[u8]> for PcapFrame {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsMut<[u8]> for PcapFrame {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Frame for PcapFrame {
+    fn capacity(&self) -> usize {
+        FRAME_MAX
+    }
+
+    fn set_len(&mut self, len: usize) -> bool {
+        if len > FRAME_MAX {
+            return false;
+        }
+        self.0.resize(len, 0);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_in_by_port_and_leave_in_order() {
+        let mut link = PcapLink::default();
+        link.arrive(Port::A, &[1]);
+        link.arrive(Port::B, &[2]);
+        link.arrive(Port::A, &[3]);
+        let mut batch = Vec::with_capacity(1);
+        assert_eq!(link.receive(Port::A, &mut batch), 1);
+        assert_eq!(link.receive(Port::A, &mut batch), 0);
+        assert_eq!(link.outstanding(), 1);
+        assert_eq!(link.transmit(Port::B, &mut batch), 1);
+        let forged = link.frame().unwrap();
+        link.release(forged);
+        let mut left = Vec::new();
+        link.drain(|port, bytes| left.push((port, bytes.to_vec())));
+        assert_eq!((left, link.outstanding()), (vec![(Port::B, vec![1])], 0));
+        assert!(link.is_waiting());
     }
 }
