@@ -132,6 +132,11 @@ pub struct ReplayArgs {
     #[arg(long, value_enum)]
     pub midstream: Option<Midstream>,
 
+    /// What to do about checksums. verify: drop what a receiver would. repair: make them right
+    /// first, for captures taken on a sender that left them to its card
+    #[arg(long, value_enum, default_value_t = Checksums::Verify)]
+    pub checksums: Checksums,
+
     #[command(flatten)]
     #[expect(missing_docs, reason = "documented at its type")]
     pub output: OutputArgs,
@@ -144,7 +149,17 @@ Which frame came in at which port is told by address: the first sender of a pair
 Examples:
   tollgate replay --rules firewall.lua -r in.pcap -w out.pcap
   tollgate replay --rules firewall.lua -r in.pcap.gz --json | jq 'select(.event == \"alert\")'
-  tollgate replay -r in.pcap --midstream pickup --events connections";
+  tollgate replay -r in.pcap --midstream pickup --events connections
+  tollgate replay -r taken-on-the-server.pcap --checksums repair";
+
+/// How a replay takes the checksums of a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Checksums {
+    /// A packet with a wrong one is dropped, as its receiver would
+    Verify,
+    /// Each is made right before the packet arrives
+    Repair,
+}
 
 /// `tollgate check`.
 #[derive(Debug, Args)]

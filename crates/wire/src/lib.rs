@@ -22,6 +22,7 @@ mod options;
 mod packet;
 mod parse;
 mod refusal;
+mod repair;
 mod seq;
 mod timestamp;
 
@@ -34,5 +35,6 @@ pub use link_header::LinkHeader;
 pub use options::{Options, SackBlocks, Timestamps};
 pub use packet::{Packet, Rejected};
 pub use refusal::{Malformed, Other, Refusal};
+pub use repair::repair_checksums;
 pub use seq::Seq;
 pub use timestamp::Timestamp;

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use tollgate_link::pcap::{Reader, Writer};
 use tollgate_policy::Report;
-use tollgate_wire::Timestamp;
+use tollgate_wire::{Timestamp, repair_checksums};
 
 pub use stage::Stage;
 
-use crate::args::ReplayArgs;
+use crate::args::{Checksums, ReplayArgs};
 use crate::config::Config;
 use crate::events::{self, Format, Origin, WallTime};
 use crate::rules::{Chosen, RuleSet};
@@ -74,7 +74,7 @@ pub fn replay(args: &ReplayArgs, quiet: bool) -> anyhow::Result<()> {
     let mut run = Run { stage: Stage::new(&engine, policies?), writer, out, nobody_reads: false };
     let began = Instant::now();
     let progress = !quiet && io::stderr().is_terminal();
-    let ended = run.messages(&rules).and_then(|()| run.packets(reader, progress));
+    let ended = run.messages(&rules).and_then(|()| run.packets(reader, args.checksums, progress));
     // What has happened until a broken packet is worth telling, too.
     let finished = run.finish();
     if !quiet {
@@ -118,11 +118,19 @@ impl Run {
         Ok(())
     }
 
-    fn packets(&mut self, mut reader: Reader, progress: bool) -> anyhow::Result<()> {
+    fn packets(
+        &mut self,
+        mut reader: Reader,
+        checksums: Checksums,
+        progress: bool,
+    ) -> anyhow::Result<()> {
         let mut number: u64 = 0;
         let mut say_at = Instant::now() + PROGRESS;
         while let Some(packet) = reader.next()? {
             let time = packet.time;
+            if checksums == Checksums::Repair {
+                repair_checksums(packet.frame);
+            }
             self.stage.packet(time, packet.port, packet.frame);
             self.take(time)?;
             if self.nobody_reads && self.writer.is_none() {

@@ -23,14 +23,14 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// A packet of a capture, as an Ethernet frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Captured<'a> {
     /// When it was captured, since the UNIX epoch. Captures do run backwards.
     pub time: Timestamp,
     /// Where it arrives: the first sender of each pair of addresses is at port A.
     pub port: Port,
-    /// Its bytes.
-    pub frame: &'a [u8],
+    /// Its bytes, which may be changed: they are a copy.
+    pub frame: &'a mut [u8],
     /// Bytes that the capture did not keep (its snap length). Such a frame is shorter than its IP
     /// header says, hence malformed: it is counted as that, and nobody guesses the rest.
     pub missing: u32,
@@ -134,7 +134,12 @@ impl Reader {
         self.snapped += u64::from(record.missing > 0);
         self.link.to_ethernet(&self.packet, &self.known, &mut self.frame);
         let port = self.sides.port_of(&self.frame);
-        Ok(Some(Captured { time: record.time, port, frame: &self.frame, missing: record.missing }))
+        Ok(Some(Captured {
+            time: record.time,
+            port,
+            frame: &mut self.frame,
+            missing: record.missing,
+        }))
     }
 
     /// The file.

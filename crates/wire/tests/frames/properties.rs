@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tollgate_wire::forge::{RST_LEN_MAX, RstSpec, rst};
 use tollgate_wire::fragment::{FragmentHeaders, Split};
-use tollgate_wire::{Checksum, Endpoint, Flags, LinkHeader, Packet, Seq};
+use tollgate_wire::{Checksum, Endpoint, Flags, LinkHeader, Packet, Seq, repair_checksums};
 
 fn tags() -> impl Strategy<Value = Vec<(u16, u16)>> {
     vec((prop_oneof![Just(0x8100_u16), Just(0x88a8)], any::<u16>()), 0..=2)
@@ -61,6 +61,35 @@ proptest! {
             bytes[12..15].copy_from_slice(if v6 { &[0x86, 0xdd, 0x60] } else { &[8, 0, 0x45] });
         }
         exercise(&bytes);
+    }
+
+    #[test]
+    fn a_repair_undoes_any_damage_to_checksums_and_nothing_else(
+        spec in spec(),
+        ip_checksum in any::<[u8; 2]>(),
+        tcp_checksum in any::<[u8; 2]>(),
+    ) {
+        let whole = spec.build();
+        let headers = *Packet::parse(&whole[..]).unwrap().headers();
+        let mut frame = whole.clone();
+        if !spec.v6 {
+            let at = usize::from(headers.ip) + 10;
+            frame[at..at + 2].copy_from_slice(&ip_checksum);
+        }
+        let at = usize::from(headers.tcp) + 16;
+        frame[at..at + 2].copy_from_slice(&tcp_checksum);
+        repair_checksums(&mut frame);
+        prop_assert_eq!(frame, whole);
+    }
+
+    #[test]
+    fn a_repair_of_random_bytes_never_panics(bytes in vec(any::<u8>(), 0..200)) {
+        let mut bytes = bytes;
+        repair_checksums(&mut bytes);
+        if bytes.len() > 14 {
+            bytes[12..15].copy_from_slice(&[8, 0, 0x4f]);
+        }
+        repair_checksums(&mut bytes);
     }
 
     #[test]
