@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::{ACK, FIN, Frame, Gate, PSH, RST, SYN, handshake, small};
 use tollgate_engine::{Cause, Config, Counters, Midstream, PortCounters, Reason};
 use tollgate_link::Port;
-use tollgate_policy::{Interest, Phase, Report};
+use tollgate_policy::{Interest, Phase, Report, Verdict};
 use tollgate_tcp::Invalid;
 use tollgate_wire::Direction;
 
@@ -301,6 +301,41 @@ fn a_connection_is_picked_up_in_its_middle_where_that_is_configured() {
     assert_eq!(gate.policy().stream(Direction::ToClient), b"middlemore");
     assert_eq!(gate.policy().stream(Direction::ToServer), b"yes");
     gate.finish();
+}
+
+/// What passed before us comes no more, so nothing may wait for it: neither what arrives after the
+/// receiver has acknowledged it, nor what was held before.
+#[test]
+fn a_connection_picked_up_at_a_gap_goes_on_when_its_receiver_acknowledges_the_gap() {
+    for held_before in [true, false] {
+        let mut gate = Gate::with(Config { midstream: Midstream::Pickup, ..small() });
+        let first = Frame::client(1, 1, ACK, b"AAAA");
+        assert_eq!(gate.put(&first), [first.crossed()]);
+        gate.policy().skips = true;
+        let beyond = Frame::client(9, 1, ACK, b"CCCC");
+        let acknowledges = Frame::server(1, 9, ACK, b"");
+        if held_before {
+            assert_eq!(gate.put(&beyond), []);
+            assert_eq!(gate.put(&acknowledges), [acknowledges.crossed(), beyond.crossed()]);
+        } else {
+            assert_eq!(gate.put(&acknowledges), [acknowledges.crossed()]);
+            assert_eq!(gate.put(&beyond), [beyond.crossed()]);
+        }
+        assert_eq!(gate.policy().stream(Direction::ToServer), b"AAAACCCC");
+        assert_eq!(gate.worker.gauges().held_frames, 0);
+        gate.finish();
+    }
+}
+
+#[test]
+fn a_rule_may_refuse_what_a_picked_up_connection_had_held() {
+    let mut gate = Gate::with(Config { midstream: Midstream::Pickup, ..small() });
+    gate.put(&Frame::client(1, 1, ACK, b"AAAA"));
+    gate.policy().skips = true;
+    gate.put(&Frame::client(9, 1, ACK, b"CCCC"));
+    gate.policy().on_data = Verdict::Drop;
+    assert_eq!(gate.put(&Frame::server(1, 9, ACK, b"")), []);
+    assert_eq!(gate.finish().dropped_for(Reason::Refused(Verdict::Drop)), 2);
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let mut program = Program(bytes);
     let bits = program.byte();
     let mut gate = Gate::with(config(bits));
-    let mut policy = Script { writes: false, ..Script::default() };
+    let mut policy = Script { writes: false, skips: bits >> 1 & 3 > 1, ..Script::default() };
     if bits & 0x80 != 0 {
         policy.interest = Interest::NEW_CONNECTION | Interest::END_CONNECTION;
     }
