@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod replay;
 pub mod rules;
 pub mod run;
+pub mod station;
 pub mod summary;
 
 use std::fmt::Display;

@@ -5,9 +5,12 @@
 //! every key with its default; a test holds the two together.
 
 mod engine;
+mod metrics_address;
 mod read;
 
 use serde::{Deserialize, Serialize};
+
+pub use metrics_address::MetricsAddress;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,7 +216,7 @@ impl Config {
         }) {
             return Err(format!("core {twice} is named twice; each worker wants one of its own"));
         }
-        metrics.parse::<crate::args::MetricsAddress>()?;
+        metrics.parse::<MetricsAddress>()?;
         within(limits.flows_max, 16, 1 << 24)?;
         within(limits.half_open_max, 16, 1 << 24)?;
         within(limits.held_frames_max, 1, 1 << 16)?;

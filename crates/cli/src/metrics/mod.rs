@@ -15,7 +15,7 @@ use tollgate_link::Port;
 use tollgate_link::xsk::Pair;
 
 use self::series::Series;
-use crate::run::Snapshot;
+use crate::station::Snapshot;
 
 /// Upper bounds of the delay histogram, in seconds: from a short turn to one that would trip the
 /// heartbeat of the steering program.

@@ -9,7 +9,7 @@ use tollgate_script::RuleErrors;
 use tollgate_tcp::State;
 
 use super::series::Sample;
-use crate::run::Snapshot;
+use crate::station::Snapshot;
 
 type Named = (&'static str, &'static str);
 

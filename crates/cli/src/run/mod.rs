@@ -6,7 +6,6 @@
 
 mod clock;
 mod cores;
-mod station;
 mod wire;
 mod worker;
 
@@ -20,10 +19,8 @@ use core_affinity::CoreId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tollgate_policy::Report;
 
-pub use station::Snapshot;
-
-use crate::args::{MetricsAddress, PairNames, RunArgs};
-use crate::config::Config;
+use crate::args::{PairNames, RunArgs};
+use crate::config::{Config, MetricsAddress};
 use crate::events::{Format, Printer};
 use crate::metrics::{self, ProcessSeries};
 use crate::rules::RuleSet;

@@ -14,13 +14,13 @@ use tollgate_engine::{Counters, mesh};
 use tollgate_link::xsk::{Pair, QueueInfo, XskLink};
 
 use super::clock::Clock;
-use super::station::{Snapshot, Station};
 use super::worker::{Kit, work};
 use crate::args::PairNames;
 use crate::config::Config;
 use crate::events::Printer;
 use crate::metrics::WireSeries;
 use crate::rules::RuleSet;
+use crate::station::{Snapshot, Station};
 
 /// Room in each ring between two workers; with less, bursts of one worker's frames for another are
 /// dropped (`hand_off_full`). A guess: 16 batches.

@@ -10,9 +10,9 @@ use tollgate_link::xsk::{XskFrame, XskLink};
 use tollgate_wire::Timestamp;
 
 use super::clock::Clock;
-use super::station::{Snapshot, Station};
 use crate::events::Hose;
 use crate::rules::{Chosen, RuleSet};
+use crate::station::{Snapshot, Station};
 
 /// Between two copies of the counters.
 const PUBLISH: Duration = Duration::from_millis(250);
