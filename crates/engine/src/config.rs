@@ -21,6 +21,14 @@ pub struct Config {
     /// receive into, so keep it well below the link's frames; too low, and reordering costs
     /// retransmissions.
     pub held_frames_max: u64,
+    /// Bytes in flight that are remembered, of all flows of the worker together, so that a second
+    /// copy of them leaves equal to the first. The memory is up to twice as much.
+    pub retained_bytes_max: u64,
+    /// The same for one direction of a flow. Below the widest window in use, a retransmission of
+    /// what is older is [`Config::forgotten`].
+    pub retained_direction_bytes_max: u32,
+    /// Copies of bytes in flight that are not remembered any more.
+    pub forgotten: Forgotten,
     /// Datagrams that may wait for fragments.
     pub datagrams_max: usize,
     /// Fragments that may wait, in all.
@@ -75,6 +83,19 @@ pub enum Midstream {
     Pickup,
 }
 
+/// What to do with a second copy of bytes whose first is forgotten, so that nobody knows whether the
+/// two are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forgotten {
+    /// Send it without them: nothing leaves twice different. A connection whose receiver has lost
+    /// the first copy stalls.
+    #[default]
+    Withhold,
+    /// Send it with them: no connection stalls, but its sender may say one thing to the rules and
+    /// another to the receiver.
+    Forward,
+}
+
 /// What to do with frames that are not TCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -94,6 +115,11 @@ impl Default for Config {
             half_open_max: 1 << 16,
             held: Limits::default(),
             held_frames_max: 1024,
+            // 10 Gbit/s in flight for a tenth of a second.
+            retained_bytes_max: 128 << 20,
+            // Linux offers 6 MB at most, unless told otherwise.
+            retained_direction_bytes_max: 8 << 20,
+            forgotten: Forgotten::Withhold,
             datagrams_max: 256,
             fragments_max: 512,
             timeouts: Timeouts::default(),

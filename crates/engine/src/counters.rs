@@ -55,6 +55,10 @@ pub struct Counters {
     pub out_of_order: u64,
     /// Packets with nothing but bytes that had been seen; they crossed again.
     pub retransmitted: u64,
+    /// Packets whose bytes were changed to what an earlier copy of them had said.
+    pub rewritten: u64,
+    /// Packets with bytes whose earlier copy was forgotten ([`Forgotten`](crate::Forgotten)).
+    pub forgotten: u64,
     /// Datagrams put together from fragments.
     pub reassembled: u64,
     /// Alerts of the engine's own that were over the rate.
@@ -287,6 +291,8 @@ impl AddAssign<&Self> for Counters {
         self.checksums_completed += other.checksums_completed;
         self.out_of_order += other.out_of_order;
         self.retransmitted += other.retransmitted;
+        self.rewritten += other.rewritten;
+        self.forgotten += other.forgotten;
         self.reassembled += other.reassembled;
         self.alerts_suppressed += other.alerts_suppressed;
         self.unbalanced_turns += other.unbalanced_turns;

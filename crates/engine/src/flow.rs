@@ -15,6 +15,7 @@ use crate::counters::{Cause, Reason};
 use crate::flow_table::Keyed;
 use crate::identity::{Identity, Standing};
 use crate::ports::Ports;
+use crate::retained::{Kept, Retained};
 use crate::rules::{Rules, phase_of};
 use crate::zombie::Zombie;
 
@@ -24,9 +25,13 @@ pub(crate) struct Flow<F> {
     pub(crate) about: Identity,
     pub(crate) tracker: Tracker,
     streams: PerDirection<Reassembler<Buffer<F>>>,
+    /// What has left of each stream and is not acknowledged.
+    kept: PerDirection<Kept>,
     /// Since a RST of an endpoint has passed: it may be lost behind us, so who still sends data is
     /// told again.
     reset: Option<Zombie>,
+    /// Two different copies of a byte have been seen, and it was told.
+    conflicted: bool,
     /// As the worker last saw it, so that it notices a change.
     pub(crate) recorded: Standing,
 }
@@ -41,6 +46,7 @@ pub(crate) struct Context<'a, L: Link, P> {
     pub(crate) ready: &'a mut Vec<Ready<Buffer<L::Frame>>>,
     /// Frames and bytes that the reassemblers of the worker hold.
     pub(crate) held: &'a mut HeldTotal,
+    pub(crate) retained: &'a mut Retained,
     pub(crate) now: Timestamp,
 }
 
@@ -63,6 +69,7 @@ impl<F: Frame> Keyed for Flow<F> {
             black_box(self.about.traffic[direction].packets);
             black_box(self.tracker.start(direction));
             black_box(self.streams[direction].next());
+            black_box(self.kept[direction].as_ref().map(|kept| kept.len()));
         }
     }
 }
@@ -75,7 +82,8 @@ impl<F: Frame> Flow<F> {
             to_client: stream(Direction::ToClient),
         };
         let recorded = Standing::Live(tracker.state());
-        Self { about, tracker, streams, reset: None, recorded }
+        let kept = PerDirection::default();
+        Self { about, tracker, streams, kept, reset: None, conflicted: false, recorded }
     }
 
     pub(crate) fn standing(&self) -> Standing {
@@ -178,8 +186,12 @@ impl<F: Frame> Flow<F> {
             Some(step) => step,
             None => self.tracker.segment(direction, segment, cx.now),
         };
+        let sent = direction.reverse();
+        if self.kept[sent].is_some() {
+            cx.retained.acknowledged(&mut self.kept[sent], self.tracker.acknowledged(sent));
+        }
         if self.tracker.is_midstream()
-            && let Some(verdict) = self.catch_up(cx, direction.reverse(), port.peer())
+            && let Some(verdict) = self.catch_up(cx, sent, port.peer())
         {
             return cx.ports.drop(packet.into_frame(), Reason::Refused(verdict));
         }
@@ -239,7 +251,7 @@ impl<F: Frame> Flow<F> {
         cx: &mut Context<'_, L, P>,
         verdict: Verdict,
     ) {
-        self.drop_held(cx, Reason::Refused(verdict));
+        self.give_up(cx, Reason::Refused(verdict));
         let rsts = match verdict {
             Verdict::Reset => reset::both(&self.tracker),
             Verdict::HalfReset => reset::half(&self.tracker),
@@ -261,7 +273,7 @@ impl<F: Frame> Flow<F> {
         phase: Phase,
         cause: Cause,
     ) {
-        self.drop_held(cx, Reason::Cause(cause));
+        self.give_up(cx, Reason::Cause(cause));
         self.end(cx, phase);
     }
 
@@ -283,8 +295,10 @@ impl<F: Frame> Flow<F> {
         }
     }
 
-    fn drop_held<L: Link<Frame = F>, P>(&mut self, cx: &mut Context<'_, L, P>, reason: Reason) {
+    /// Drops what is held and forgets what is retained.
+    fn give_up<L: Link<Frame = F>, P>(&mut self, cx: &mut Context<'_, L, P>, reason: Reason) {
         for direction in Direction::BOTH {
+            cx.retained.forget(&mut self.kept[direction]);
             for Buffer(packet) in self.streams[direction].drain() {
                 cx.held.frames -= 1;
                 cx.held.bytes -= u64::from(packet.headers().payload_len());

@@ -23,6 +23,7 @@ mod mesh;
 mod metrics;
 mod neighbours;
 mod ports;
+mod retained;
 mod rules;
 mod slab;
 mod store;
@@ -30,7 +31,7 @@ mod wheel;
 mod worker;
 mod zombie;
 
-pub use config::{Config, Midstream, OtherTraffic, Sharding};
+pub use config::{Config, Forgotten, Midstream, OtherTraffic, Sharding};
 pub use counters::{Cause, Counters, PortCounters, Reason};
 pub use flow_table::{FlowTable, Keyed, Refused};
 pub use mesh::{Mesh, mesh};

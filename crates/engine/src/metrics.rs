@@ -56,6 +56,8 @@ impl Counters {
             (CHECKSUMS, self.checksums_completed),
             (OUT_OF_ORDER, self.out_of_order),
             (RETRANSMITTED, self.retransmitted),
+            (REWRITTEN, self.rewritten),
+            (FORGOTTEN, self.forgotten),
             (REASSEMBLED, self.reassembled),
             (SUPPRESSED, self.alerts_suppressed),
             (UNBALANCED, self.unbalanced_turns),
@@ -116,6 +118,14 @@ const OUT_OF_ORDER: Named =
     ("tollgate_packets_out_of_order_total", "Packets kept because a gap lay before them.");
 const RETRANSMITTED: Named =
     ("tollgate_packets_retransmitted_total", "Packets with only known bytes that crossed again.");
+const REWRITTEN: Named = (
+    "tollgate_packets_rewritten_total",
+    "Packets with other bytes than an earlier copy, made equal to it.",
+);
+const FORGOTTEN: Named = (
+    "tollgate_packets_forgotten_total",
+    "Packets with bytes whose earlier copy was no longer remembered.",
+);
 const REASSEMBLED: Named =
     ("tollgate_datagrams_reassembled_total", "IP datagrams put together from fragments.");
 const SUPPRESSED: Named = ("tollgate_alerts_suppressed_total", "Engine alerts over the rate.");

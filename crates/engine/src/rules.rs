@@ -5,7 +5,7 @@ use tollgate_policy::{
     Severity, Verdict,
 };
 use tollgate_tcp::State;
-use tollgate_wire::{Direction, Headers, Timestamp};
+use tollgate_wire::{Direction, Endpoint, Headers, Timestamp};
 
 use crate::counters::Counters;
 use crate::identity::Identity;
@@ -155,6 +155,33 @@ impl<P: Policy> Rules<P> {
         now: Timestamp,
         counters: &mut Counters,
     ) {
+        let ends = [headers.source, headers.source.other()].map(|side| headers.key.endpoint(side));
+        let alert = ("no connection found for tcp packet", Severity::Low);
+        self.alert(alert, ends, now, counters);
+    }
+
+    /// That a sender has sent two different copies of a byte, once for each connection: nobody does
+    /// so by accident, and the receiver is not fooled.
+    pub(crate) fn alert_conflict(
+        &mut self,
+        about: &Identity,
+        direction: Direction,
+        now: Timestamp,
+        counters: &mut Counters,
+    ) {
+        let (from, to) = about.ends(direction);
+        self.alert(("overlap with different bytes", Severity::Medium), [from, to], now, counters);
+    }
+
+    /// An alert of the engine's own, if the rate allows.
+    #[cold]
+    fn alert(
+        &mut self,
+        (description, severity): (&str, Severity),
+        [from, to]: [Endpoint; 2],
+        now: Timestamp,
+        counters: &mut Counters,
+    ) {
         let second = now.nanos() / 1_000_000_000;
         if second != self.alert_second {
             self.alert_second = second;
@@ -165,16 +192,15 @@ impl<P: Policy> Rules<P> {
             return;
         }
         self.alerts_this_second += 1;
-        let node = |side| {
-            let end = headers.key.endpoint(side);
+        let node = |end: Endpoint| {
             vec![format!("address: {}", end.addr), format!("service: tcp/{}", end.port)]
         };
         self.reports.alert(Alert {
             time: now,
-            description: Some("no connection found for tcp packet".to_owned()),
-            severity: Some(Severity::Low),
-            sources: node(headers.source),
-            targets: node(headers.source.other()),
+            description: Some(description.to_owned()),
+            severity: Some(severity),
+            sources: node(from),
+            targets: node(to),
             ..Alert::default()
         });
     }

@@ -53,6 +53,7 @@ impl Retention {
             self.first = seq;
         }
         self.bytes.extend(fresh);
+        // The oldest go, for the newest are the most likely to be sent again.
         let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         self.forget(self.bytes.len().saturating_sub(most));
     }
@@ -61,10 +62,18 @@ impl Retention {
     pub fn acknowledged(&mut self, ack: Seq) {
         let count = usize::try_from(ack.distance(self.first)).unwrap_or(0);
         self.forget(count.min(self.bytes.len()));
-        if self.bytes.is_empty() {
-            // An idle connection need keep nothing.
-            self.bytes = VecDeque::new();
-        }
+    }
+
+    /// Forgets all, for a stream whose next byte has the number `start`. The memory stays, to be
+    /// used again.
+    pub fn restart(&mut self, start: Seq) {
+        self.bytes.clear();
+        self.first = start;
+    }
+
+    /// Gives memory back beyond what `capacity` bytes need.
+    pub fn shrink_to(&mut self, capacity: usize) {
+        self.bytes.shrink_to(capacity);
     }
 
     /// Makes every byte of `copy` that has left before equal to what left. Bytes beyond those are

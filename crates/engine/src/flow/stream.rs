@@ -2,11 +2,12 @@
 
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{Data, Policy, Verdict};
-use tollgate_tcp::{Push, Ready};
-use tollgate_wire::{Direction, Flags, Packet};
+use tollgate_tcp::{Copied, Push, Ready};
+use tollgate_wire::{Direction, Flags, Packet, Seq};
 
 use super::{Context, Flow};
 use crate::buffer::Buffer;
+use crate::config::Forgotten;
 use crate::counters::{Cause, Reason};
 
 impl<F: Frame> Flow<F> {
@@ -19,9 +20,8 @@ impl<F: Frame> Flow<F> {
         fin: bool,
         port: Port,
     ) {
-        let headers = packet.headers();
-        let seq = headers.seq + u32::from(headers.flags.contains(Flags::SYN));
-        let len = u64::from(headers.payload_len());
+        let seq = data_seq(&packet);
+        let len = u64::from(packet.headers().payload_len());
         let stream = &mut self.streams[direction];
         let room = cx.held.frames < cx.config.held_frames_max;
         let limits = tollgate_tcp::Limits {
@@ -38,7 +38,7 @@ impl<F: Frame> Flow<F> {
             }
             Push::Duplicate(Buffer(packet)) => {
                 cx.ports.counters.retransmitted += 1;
-                cx.ports.forward(packet, port.peer());
+                self.repeat(cx, packet, direction, port);
             }
             Push::Redundant(Buffer(packet)) => {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
@@ -74,7 +74,7 @@ impl<F: Frame> Flow<F> {
         }
         if verdict == Verdict::Accept {
             self.tracker.forwarded(direction, edge);
-            cx.ports.forward(as_committed(first), port.peer());
+            self.release(cx, first, direction, port);
         } else {
             cx.ports.drop(first.buffer.0.into_frame(), Reason::Refused(verdict));
             self.condemn(cx, verdict);
@@ -144,9 +144,11 @@ impl<F: Frame> Flow<F> {
         }
         if verdict == Verdict::Accept {
             self.tracker.forwarded(direction, edge);
-            for ready in cx.ready.drain(..) {
-                cx.ports.forward(as_committed(ready), port.peer());
+            let mut ready = std::mem::take(cx.ready);
+            for ready in ready.drain(..) {
+                self.release(cx, ready, direction, port);
             }
+            *cx.ready = ready;
         } else {
             for ready in cx.ready.drain(..) {
                 cx.ports.drop(ready.buffer.0.into_frame(), Reason::Refused(verdict));
@@ -165,23 +167,131 @@ impl<F: Frame> Flow<F> {
         let (state, counters) = (self.tracker.state(), &mut cx.ports.counters);
         cx.rules.receive_data(&mut self.about, state, data, direction, cx.now, counters)
     }
+
+    /// Sends a packet whose turn has come: what of it left before as it left, the rest remembered,
+    /// nothing beyond the FIN, and with a right checksum.
+    fn release<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        ready: Ready<Buffer<F>>,
+        direction: Direction,
+        port: Port,
+    ) {
+        let Ready { buffer: Buffer(mut packet), fresh, keep, keep_fin, rewritten, .. } = ready;
+        let mut agreed = Agreed { rewritten, start: 0 };
+        if cx.rules.wants_data() {
+            if fresh.start > 0 {
+                agreed = self.agree(cx, &mut packet, fresh.start, direction);
+                agreed.rewritten |= rewritten;
+            }
+            let seq = data_seq(&packet) + fresh.start;
+            cx.retained.record(&mut self.kept[direction], seq, range(packet.payload(), &fresh));
+        } else {
+            cx.retained.forget(&mut self.kept[direction]);
+        }
+        let headers = packet.headers();
+        let fin_stands = keep_fin == headers.flags.contains(Flags::FIN);
+        if agreed.start > 0 || keep != headers.payload_len() || !fin_stands {
+            packet.trim(agreed.start..keep, keep_fin);
+        }
+        if agreed.rewritten {
+            self.rewritten(cx, &mut packet, direction);
+        }
+        cx.ports.forward(packet, port.peer());
+    }
+
+    /// Sends a copy of what has left before: the receiver may have lost the first.
+    fn repeat<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        mut packet: Packet<F>,
+        direction: Direction,
+        port: Port,
+    ) {
+        if cx.rules.wants_data() {
+            let len = packet.headers().payload_len();
+            let Agreed { rewritten, start } = self.agree(cx, &mut packet, len, direction);
+            if start > 0 {
+                packet.trim(start..len, true);
+            }
+            if rewritten {
+                self.rewritten(cx, &mut packet, direction);
+            }
+        }
+        cx.ports.forward(packet, port.peer());
+    }
+
+    /// Makes the first `old` bytes of a packet, which left once, say what they said then. Without
+    /// rules that read there is nothing to agree with: no one has been told what the bytes are.
+    #[cold]
+    fn agree<L: Link<Frame = F>, P: Policy>(
+        &self,
+        cx: &mut Context<'_, L, P>,
+        packet: &mut Packet<F>,
+        old: u32,
+        direction: Direction,
+    ) -> Agreed {
+        let seq = data_seq(packet);
+        let copy = usize::try_from(old).ok().and_then(|old| packet.payload_mut().get_mut(..old));
+        let outcome = match (&self.kept[direction], copy) {
+            (Some(kept), Some(copy)) => kept.check(seq, copy),
+            _ if old == 0 => Copied::Verified,
+            _ => Copied::Unknown { bytes: old, rewritten: false },
+        };
+        let (bytes, rewritten) = match outcome {
+            Copied::Verified => (0, false),
+            Copied::Rewritten => (0, true),
+            Copied::Unknown { bytes, rewritten } => (bytes, rewritten),
+        };
+        if bytes == 0 || self.passed_unseen(seq, bytes, direction) {
+            return Agreed { rewritten, start: 0 };
+        }
+        cx.ports.counters.forgotten += 1;
+        match cx.config.forgotten {
+            Forgotten::Withhold => Agreed { rewritten, start: bytes },
+            Forgotten::Forward => Agreed { rewritten, start: 0 },
+        }
+    }
+
+    /// Whether the first copies of these bytes passed before the connection was picked up: that
+    /// nobody reads those was decided when it was.
+    fn passed_unseen(&self, seq: Seq, bytes: u32, direction: Direction) -> bool {
+        let start = self.tracker.start(direction);
+        // Numbers this far on cannot be compared with the first any more.
+        let young = self.streams[direction].offset() < 1 << 30;
+        self.tracker.is_midstream() && young && (seq + bytes).at_or_before(start)
+    }
+
+    /// A packet's bytes were changed: its checksum follows, and once for each connection it is told.
+    #[cold]
+    fn rewritten<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        packet: &mut Packet<F>,
+        direction: Direction,
+    ) {
+        packet.complete_checksum();
+        let counters = &mut cx.ports.counters;
+        counters.rewritten += 1;
+        if !std::mem::replace(&mut self.conflicted, true) {
+            cx.rules.alert_conflict(&self.about, direction, cx.now, counters);
+        }
+    }
 }
 
-/// The packet as it may leave: without bytes that were shown from another packet (they left in
-/// that, and might differ here), without what lies beyond the FIN, and with a right checksum.
-fn as_committed<F: Frame>(ready: Ready<Buffer<F>>) -> Packet<F> {
-    let Ready { buffer: Buffer(mut packet), fresh, keep, keep_fin, rewritten, .. } = ready;
+/// What became of the bytes of a packet that left before.
+#[derive(Clone, Copy, Debug)]
+struct Agreed {
+    /// Some were changed, so that the checksum is wrong.
+    rewritten: bool,
+    /// Payload offset of the first byte that may leave.
+    start: u32,
+}
+
+/// The number of a packet's first payload byte.
+fn data_seq<F: Frame>(packet: &Packet<F>) -> Seq {
     let headers = packet.headers();
-    let whole = fresh.start == 0
-        && keep == headers.payload_len()
-        && keep_fin == headers.flags.contains(Flags::FIN);
-    if !whole {
-        packet.trim(fresh.start..keep, keep_fin);
-    }
-    if rewritten {
-        packet.complete_checksum();
-    }
-    packet
+    headers.seq + u32::from(headers.flags.contains(Flags::SYN))
 }
 
 fn range<'a>(payload: &'a [u8], range: &std::ops::Range<u32>) -> &'a [u8] {

@@ -20,6 +20,7 @@ use crate::half_open::{HalfOpen, Lots};
 use crate::mesh::Mesh;
 use crate::neighbours::Neighbours;
 use crate::ports::Ports;
+use crate::retained::Retained;
 use crate::rules::{Numbers, Rules};
 use crate::store::Store;
 
@@ -38,6 +39,7 @@ pub struct Worker<L: Link, P> {
     lots: Lots,
     numbers: Numbers,
     held: HeldTotal,
+    retained: Retained,
     /// Flows by [`crate::identity::Standing`].
     standings: [u64; STANDINGS],
 
@@ -82,6 +84,8 @@ pub struct Gauges {
     pub held_frames: u64,
     /// Bytes of their payloads.
     pub held_bytes: u64,
+    /// Bytes that have left and are remembered until they are acknowledged.
+    pub retained_bytes: u64,
     /// Fragments that wait for others.
     pub fragments: u64,
     /// Datagrams that they belong to.
@@ -114,6 +118,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             lots: Lots::new(config.seed),
             numbers: Numbers::new(),
             held: HeldTotal::default(),
+            retained: Retained::new(&config),
             standings: [0; STANDINGS],
             frames: Vec::with_capacity(batch),
             arrivals: Vec::with_capacity(arrivals),
@@ -189,6 +194,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             half_open: self.half_open.len() as u64,
             held_frames: self.held.frames,
             held_bytes: self.held.bytes,
+            retained_bytes: self.retained.bytes(),
             fragments: self.fragments.frames(),
             datagrams: self.fragments.datagrams(),
         }
@@ -267,6 +273,7 @@ fn split<L: Link, P>(
         config: &worker.config,
         ready: &mut worker.ready,
         held: &mut worker.held,
+        retained: &mut worker.retained,
         now,
     };
     (&mut worker.flows, context)

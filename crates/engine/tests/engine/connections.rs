@@ -114,17 +114,6 @@ fn of_two_overlapping_segments_the_first_wins_on_the_wire_and_for_the_rules() {
 }
 
 #[test]
-fn a_longer_retransmission_brings_only_its_new_bytes() {
-    let mut gate = Gate::new();
-    gate.establish();
-    gate.put(&Frame::client(1, 1, ACK, b"AAAA"));
-    let out = gate.put(&Frame::client(1, 1, ACK, b"BBBBBB"));
-    assert_eq!((out.len(), out[0].seq, &out[0].payload[..]), (1, 1005, &b"BB"[..]));
-    assert_eq!(gate.policy().stream(Direction::ToServer), b"AAAABB");
-    gate.finish();
-}
-
-#[test]
 fn half_closed_data_is_shown_and_forwarded() {
     let mut gate = Gate::new();
     gate.establish();

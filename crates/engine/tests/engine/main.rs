@@ -12,6 +12,7 @@
 mod bounds;
 mod common;
 mod connections;
+mod copies;
 mod frames;
 mod hostile;
 mod simulation;

@@ -1,0 +1,126 @@
+//! The bytes that have left and are not acknowledged yet, of all flows of a worker, so that a later
+//! copy of them says the same (see [`Retention`]).
+
+use tollgate_tcp::Retention;
+use tollgate_wire::Seq;
+
+use crate::Config;
+
+/// What one direction of a flow retains; none while nothing of it is in flight.
+pub(crate) type Kept = Option<Box<Retention>>;
+
+/// What all flows together retain, and the bound on it.
+#[derive(Debug)]
+pub(crate) struct Retained {
+    bytes: u64,
+    bytes_max: u64,
+    direction_bytes_max: u32,
+    /// Emptied, to be used again: the last one first, for it is still in the cache. So a flow whose
+    /// segments are acknowledged one by one allocates nothing.
+    #[expect(clippy::vec_box, reason = "the boxes move into flows and back")]
+    spare: Vec<Box<Retention>>,
+}
+
+impl Retained {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            bytes: 0,
+            bytes_max: config.retained_bytes_max,
+            direction_bytes_max: config.retained_direction_bytes_max,
+            spare: Vec::with_capacity(SPARE_MAX),
+        }
+    }
+
+    /// Bytes that are retained.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Remembers `fresh` bytes that leave at `seq` for the first time.
+    pub(crate) fn record(&mut self, kept: &mut Kept, seq: Seq, fresh: &[u8]) {
+        if fresh.is_empty() {
+            return;
+        }
+        let spare = &mut self.spare;
+        let retention = kept.get_or_insert_with(|| {
+            let mut retention = spare.pop().unwrap_or_default();
+            retention.restart(seq);
+            retention
+        });
+        let before = retention.len() as u64;
+        // No direction holds more than a part of what is free, so that however many fill the
+        // memory, the next one finds some; those that go on sending give back what is over it.
+        let free = self.bytes_max.saturating_sub(self.bytes);
+        let most = u32::try_from(free / SHARE).unwrap_or(u32::MAX).min(self.direction_bytes_max);
+        retention.record(seq, fresh, most);
+        self.bytes = self.bytes - before + retention.len() as u64;
+    }
+
+    /// Forgets what the receiver has acknowledged.
+    pub(crate) fn acknowledged(&mut self, kept: &mut Kept, ack: Seq) {
+        let Some(retention) = kept else { return };
+        let before = retention.len() as u64;
+        retention.acknowledged(ack);
+        self.bytes -= before - retention.len() as u64;
+        if retention.is_empty() {
+            self.forget(kept);
+        }
+    }
+
+    /// Forgets all.
+    pub(crate) fn forget(&mut self, kept: &mut Kept) {
+        let Some(mut retention) = kept.take() else { return };
+        self.bytes -= retention.len() as u64;
+        if self.spare.len() < SPARE_MAX {
+            retention.restart(Seq(0));
+            retention.shrink_to(SPARE_BYTES_MAX);
+            self.spare.push(retention);
+        }
+    }
+}
+
+/// A guess: with the default bounds one direction alone may have 7.5 MB.
+const SHARE: u64 = 16;
+/// Emptied stores that wait: 8 MB at most.
+const SPARE_MAX: usize = 512;
+const SPARE_BYTES_MAX: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retained(bytes_max: u64) -> Retained {
+        Retained::new(&Config { retained_bytes_max: bytes_max, ..Config::default() })
+    }
+
+    #[test]
+    fn all_directions_together_stay_within_the_bound_and_the_last_still_gets_some() {
+        let mut retained = retained(100_000);
+        let mut flows = vec![Kept::None; 50];
+        for kept in &mut flows {
+            for segment in 0..100 {
+                retained.record(kept, Seq(segment * 1000), &[0; 1000]);
+                assert!(retained.bytes() <= 100_000);
+            }
+        }
+        assert!(flows.iter().flatten().all(|kept| !kept.is_empty()));
+        for kept in &mut flows {
+            retained.acknowledged(kept, Seq(100_000));
+            assert!(kept.is_none());
+        }
+        assert_eq!(retained.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_nothing_to_the_next_that_uses_its_place() {
+        let mut retained = retained(100_000);
+        let (mut first, mut second) = (None, None);
+        retained.record(&mut first, Seq(10), b"secret");
+        retained.forget(&mut first);
+        retained.record(&mut second, Seq(12), b"x");
+        let mut copy = *b"yx";
+        let outcome = second.as_ref().unwrap().check(Seq(11), &mut copy);
+        assert_eq!(outcome, tollgate_tcp::Copied::Unknown { bytes: 1, rewritten: false });
+        assert_eq!(retained.bytes(), 1);
+    }
+}
