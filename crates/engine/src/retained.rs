@@ -41,6 +41,14 @@ impl Retained {
         if fresh.is_empty() {
             return;
         }
+        // No direction holds more than a part of what is free, so that however many fill the
+        // memory, the next one finds some; those that go on sending give back what is over it.
+        let free = self.bytes_max.saturating_sub(self.bytes);
+        let most = u32::try_from(free / SHARE).unwrap_or(u32::MAX).min(self.direction_bytes_max);
+        if fresh.len() as u64 > u64::from(most) {
+            // The end of a segment without its beginning is of no use, nor what was before it.
+            return self.forget(kept);
+        }
         let spare = &mut self.spare;
         let retention = kept.get_or_insert_with(|| {
             let mut retention = spare.pop().unwrap_or_default();
@@ -48,10 +56,6 @@ impl Retained {
             retention
         });
         let before = retention.len() as u64;
-        // No direction holds more than a part of what is free, so that however many fill the
-        // memory, the next one finds some; those that go on sending give back what is over it.
-        let free = self.bytes_max.saturating_sub(self.bytes);
-        let most = u32::try_from(free / SHARE).unwrap_or(u32::MAX).min(self.direction_bytes_max);
         retention.record(seq, fresh, most);
         self.bytes = self.bytes - before + retention.len() as u64;
     }
