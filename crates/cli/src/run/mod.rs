@@ -159,6 +159,10 @@ fn watch(wires: &mut [Wire], printer: &Printer, stop: &AtomicBool) -> anyhow::Re
             refresh_at = Instant::now() + REFRESH;
             wires.iter_mut().for_each(Wire::refresh);
             process.set(printer.lost());
+            // While one pair is whole, the others must not end it.
+            if wires.iter_mut().map(Wire::is_lost).filter(|lost| *lost).count() == wires.len() {
+                bail!("no pair of interfaces is left to stand between");
+            }
         }
         if wires.iter().any(Wire::has_failed) {
             // What it was is told when the threads are joined.

@@ -40,6 +40,8 @@ pub(crate) struct Wire {
     stations: Vec<Arc<Station>>,
     threads: Vec<JoinHandle<anyhow::Result<Snapshot>>>,
     cores: Vec<Option<CoreId>>,
+    /// One of its interfaces is gone, and that was said.
+    lost: bool,
     series: WireSeries,
     /// Of all workers, in ns, for the summary.
     delays: Histogram<u64>,
@@ -96,6 +98,7 @@ impl Wire {
             threads: Vec::new(),
             delays: Histogram::new_with_bounds(1, DELAY_MAX_NS, 2).context("a histogram")?,
             cores,
+            lost: false,
         };
         wire.start(links, common)?;
         Ok(wire)
@@ -152,6 +155,20 @@ impl Wire {
     #[must_use]
     pub(crate) fn has_failed(&self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Says so, once, if one of its interfaces is gone. Gives whether it is.
+    pub(crate) fn is_lost(&mut self) -> bool {
+        if !self.lost
+            && let Some(interface) = self.pair.lost_interface()
+        {
+            self.lost = true;
+            tracing::error!(
+                "{}: {interface} is gone, so nothing crosses; bring it back and start again",
+                self.name
+            );
+        }
+        self.lost
     }
 
     /// Its name, `eth1:eth2`.

@@ -46,6 +46,16 @@ fn a_missing_interface_is_named() {
 }
 
 #[test]
+fn an_interface_that_goes_away_ends_it_and_is_named() {
+    let Some(lab) = Lab::up(Options::default()) else { return };
+    let program = Program::start(&lab, rules::ACCEPT, 1);
+    lab.run(Side::Gate, &["ip", "link", "delete", "b0"]);
+    refused(&program.wait(), &["b0 is gone", "start again"]);
+    let left = lab.run(Side::Gate, &["ip", "link", "show", "a0"]);
+    assert!(!left.contains("xdp"), "nothing stays attached: {left}");
+}
+
+#[test]
 fn a_broken_rule_is_shown_with_its_line_before_the_wire_is_touched() {
     let Some(lab) = Lab::up(Options::default()) else { return };
     let ended = Program::spawn(&lab, "local x = 1\nhaka.rule{\n", 1, &["--metrics", "off"]).wait();

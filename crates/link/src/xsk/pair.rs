@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::net::if_::if_indextoname;
+
 use super::{
     Fail, Mode, OpenError, PairConfig, VerdictCounts, XskLink,
     both::Both,
@@ -48,6 +50,7 @@ pub struct Pair {
     /// First: detached before anything else goes.
     attachments: Both<Attachment>,
     native: Both<bool>,
+    interfaces: Both<Interface>,
     queues: Vec<QueueInfo>,
     shares: Arc<Shares>,
 }
@@ -117,6 +120,7 @@ impl Pair {
                 programs[port].attach(&interfaces[port], &keys[port])
             })?,
             native: Both::of(|port| programs[port].is_native(&interfaces[port])),
+            interfaces: interfaces.clone(),
             queues: infos,
             shares,
         };
@@ -166,6 +170,16 @@ impl Pair {
     /// What the steering program of `port` has done.
     pub fn steer_counts(&self, port: Port) -> io::Result<VerdictCounts> {
         self.shares.verdicts[port].read().map_err(io::Error::other)
+    }
+
+    /// The name of an interface that is there no more: removed, or moved to another network
+    /// namespace. Its sockets stay open and silent, so nobody else would tell.
+    #[must_use]
+    pub fn lost_interface(&self) -> Option<&str> {
+        // nix 0.32 takes the null pointer that says "none" for a success, with an empty name.
+        let is_there = |index| if_indextoname(index).is_ok_and(|name| !name.is_empty());
+        let lost = self.interfaces.iter().find(|interface| !is_there(interface.index));
+        lost.map(|interface| interface.name.as_str())
     }
 
     /// Detaches and unpins the programs. Links still send what they have, and receive no more.
