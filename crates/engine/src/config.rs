@@ -35,6 +35,8 @@ pub struct Config {
     pub fragments_max: u64,
     /// How long a connection may be silent.
     pub timeouts: Timeouts,
+    /// Payload of SYNs.
+    pub fast_open: FastOpen,
     /// TCP packets of no connection.
     pub midstream: Midstream,
     /// What is not TCP.
@@ -69,6 +71,18 @@ pub enum Sharding {
     /// of a flow to one queue. Fragments are then put together where they arrive, and what they
     /// make is looked up there.
     Queue,
+}
+
+/// What to do with the payload of a SYN that has the Fast Open option (RFC 7413). Without the
+/// option, no SYN leaves with payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FastOpen {
+    /// Take it away: the client sends it again after the handshake, as it does when the server
+    /// declines.
+    #[default]
+    Strip,
+    /// Show it to the rules, and let it go with the first SYN.
+    Allow,
 }
 
 /// What to do with a TCP packet of no connection that is no SYN.
@@ -123,6 +137,7 @@ impl Default for Config {
             datagrams_max: 256,
             fragments_max: 512,
             timeouts: Timeouts::default(),
+            fast_open: FastOpen::Strip,
             midstream: Midstream::Drop,
             other: OtherTraffic::Pass,
             // A guess: lookups in batches of 32 cost least with a million flows, see the

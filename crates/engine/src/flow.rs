@@ -86,6 +86,13 @@ impl<F: Frame> Flow<F> {
         Self { about, tracker, streams, kept, reset: None, conflicted: false, recorded }
     }
 
+    /// Payload has left with the SYN, and is `kept`: the stream begins behind it.
+    pub(crate) fn begin_early(&mut self, kept: Kept) {
+        let way = Direction::ToServer;
+        self.streams[way].skip_to(self.tracker.next(way));
+        self.kept[way] = kept;
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         match self.about.zombie {
             Some(_) => Standing::Zombie,

@@ -5,10 +5,11 @@
 //! *refused* SYNs is bounded in the same way.
 
 use tollgate_tcp::{Handshake, Timeouts};
-use tollgate_wire::{FlowKey, Timestamp};
+use tollgate_wire::{FlowKey, Seq, Timestamp};
 
 use crate::flow_table::Keyed;
 use crate::identity::{Identity, Standing};
+use crate::retained::Kept;
 use crate::store::Store;
 
 /// A half-open connection.
@@ -20,6 +21,10 @@ pub(crate) struct HalfOpen {
     pub(crate) reset: bool,
     /// Whether the server has been sent a SYN, so that there is something to reset.
     pub(crate) forwarded: bool,
+    /// The number of the SYN whose payload left with it.
+    pub(crate) early: Option<Seq>,
+    /// That payload.
+    pub(crate) kept: Kept,
 }
 
 impl Keyed for HalfOpen {

@@ -31,7 +31,7 @@ mod wheel;
 mod worker;
 mod zombie;
 
-pub use config::{Config, Forgotten, Midstream, OtherTraffic, Sharding};
+pub use config::{Config, FastOpen, Forgotten, Midstream, OtherTraffic, Sharding};
 pub use counters::{Cause, Counters, PortCounters, Reason};
 pub use flow_table::{FlowTable, Keyed, Refused};
 pub use mesh::{Mesh, mesh};

@@ -27,7 +27,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let headers = packet.headers();
         let mut about = Identity::new(self.numbers.next(), headers, headers.source, port);
         about.received(Direction::ToServer, &packet, port, &mut self.ports.neighbours, now);
-        let record = HalfOpen { about, handshake, reset: false, forwarded: false };
+        let record =
+            HalfOpen { about, handshake, reset: false, forwarded: false, early: None, kept: None };
         let timeout = record.standing().timeout(&self.config.timeouts);
         let Ok(number) = self.half_open.open(hash, record, timeout, now) else {
             let full = Reason::Cause(Cause::HalfOpenFull);
@@ -45,7 +46,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             verdict = self.rules.receive_packet(about, State::SynSent, &view, to, counters);
         }
         if verdict == Verdict::Accept {
-            self.forward_half_open(number, packet, &syn, port);
+            self.forward_syn(number, packet, &syn, port, now);
         } else {
             self.ports.drop(packet.into_frame(), Reason::Refused(verdict));
             if verdict.ends_flow() {
@@ -73,6 +74,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
             return self.open_handshake(Arrival { packet, port, hash }, now);
         }
         let direction = record.about.direction(packet.headers().source);
+        if direction == Direction::ToServer && record.is_outdated_by(&segment) {
+            self.close_half_open(number, Phase::Closed, now);
+            return self.open_handshake(Arrival { packet, port, hash }, now);
+        }
         record.about.received(direction, &packet, port, &mut self.ports.neighbours, now);
         if over {
             return self.half_open_straggler(number, packet, &segment, direction, now);
@@ -121,15 +126,19 @@ impl<L: Link, P: Policy> Worker<L, P> {
             // It stays half-open; its client tries again, and there may be room then.
             return self.ports.drop(packet.into_frame(), full);
         }
-        let Some(HalfOpen { about, handshake, .. }) = self.half_open.close(number) else {
+        let Some(HalfOpen { about, handshake, early, kept, .. }) = self.half_open.close(number)
+        else {
             return self.ports.drop(packet.into_frame(), full);
         };
-        let flow = Flow::new(about, handshake.establish());
+        let mut flow = Flow::new(about, handshake.establish());
+        if early.is_some() {
+            flow.begin_early(kept);
+        }
         let number = match self.open_flow(hash, flow, now) {
             Ok(number) => number,
             Err(mut crowded) => {
                 let (_, mut context) = split(self, now);
-                crowded.end(&mut context, Phase::Evicted);
+                crowded.close(&mut context, Phase::Evicted, Cause::FlowTableFull);
                 return self.ports.drop(packet.into_frame(), full);
             }
         };
@@ -143,7 +152,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// Sends a packet of the handshake on, without payload where none may leave.
-    fn forward_half_open(
+    pub(super) fn forward_half_open(
         &mut self,
         number: u32,
         mut packet: Packet<L::Frame>,
@@ -160,7 +169,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// Ends a half-open connection as a rule wants it.
-    fn condemn_half_open(&mut self, number: u32, verdict: Verdict, now: Timestamp) {
+    pub(super) fn condemn_half_open(&mut self, number: u32, verdict: Verdict, now: Timestamp) {
         let Some(record) = self.half_open.get_mut(number) else { return };
         let about = &mut record.about;
         for to in Direction::BOTH {
@@ -178,6 +187,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         }
         // Signed segments cannot be forged, so nobody is answered later either.
         let signed = record.handshake.rsts(Direction::ToClient).is_empty();
+        self.retained.forget(&mut record.kept);
         about.zombie = Some(Zombie::of(if signed { Verdict::Drop } else { verdict }, now));
         let state = record.handshake.state();
         let phase = phase_of(verdict);
@@ -216,6 +226,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// Forgets a half-open connection; its end is told unless it was.
     pub(super) fn close_half_open(&mut self, number: u32, phase: Phase, now: Timestamp) {
         let Some(mut record) = self.half_open.close(number) else { return };
+        self.retained.forget(&mut record.kept);
         let state = record.handshake.state();
         self.rules.end(&mut record.about, state, phase, now, &mut self.ports.counters);
     }

@@ -1,5 +1,6 @@
 //! The worker: one core, its links, its flows, its policy, and the only loop.
 
+mod early;
 mod expire;
 mod handshake;
 mod receive;

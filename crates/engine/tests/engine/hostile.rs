@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tollgate_engine::{Config, Limits, Midstream, OtherTraffic};
+use tollgate_engine::{Config, FastOpen, Forgotten, Limits, Midstream, OtherTraffic};
 use tollgate_link::Port;
 use tollgate_policy::{Interest, Verdict};
 use tollgate_wire::{Checksum, Packet};
@@ -39,6 +39,10 @@ fn config(bits: u8) -> Config {
         half_open_max: if bits & 1 == 0 { 2 } else { 50 },
         held: Limits { frames: 6, bytes: 4000, extents: 4 },
         held_frames_max: 9,
+        retained_bytes_max: 4000,
+        retained_direction_bytes_max: 200,
+        fast_open: if bits & 64 == 0 { FastOpen::Allow } else { FastOpen::Strip },
+        forgotten: if bits & 32 == 0 { Forgotten::Withhold } else { Forgotten::Forward },
         datagrams_max: 8,
         fragments_max: 6,
         midstream: match bits >> 1 & 3 {
@@ -150,6 +154,7 @@ fn turn(gate: &mut Gate) {
     }
     let gauges = gate.worker.gauges();
     assert!(gauges.held_frames <= 9 && gauges.fragments <= 6, "{gauges:?}");
+    assert!(gauges.retained_bytes <= 4000, "{gauges:?}");
 }
 
 /// Bytes, read as asked; zeros when there are none left.

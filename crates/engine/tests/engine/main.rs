@@ -13,6 +13,7 @@ mod bounds;
 mod common;
 mod connections;
 mod copies;
+mod fast_open;
 mod frames;
 mod hostile;
 mod simulation;

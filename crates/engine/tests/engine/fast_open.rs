@@ -1,0 +1,101 @@
+//! Payload that comes with a SYN (RFC 7413).
+
+use crate::common::{ACK, Frame, Gate, SYN, Seen, small};
+use tollgate_engine::{Config, FastOpen};
+use tollgate_policy::Verdict;
+use tollgate_wire::Direction;
+
+/// The option with a cookie of eight bytes.
+const COOKIE: [u8; 12] = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
+
+fn syn(isn: u32, payload: &[u8]) -> Frame {
+    Frame { options: COOKIE.to_vec(), ..Frame::client(isn, 0, SYN, payload) }
+}
+
+fn allowing() -> Gate {
+    Gate::with(Config { fast_open: FastOpen::Allow, ..small() })
+}
+
+fn without_payload(frame: &Frame) -> Seen {
+    Seen { payload: Vec::new(), ..frame.crossed() }
+}
+
+#[test]
+fn by_default_a_syn_leaves_without_its_payload_which_comes_again() {
+    let mut gate = Gate::new();
+    assert_eq!(gate.put(&syn(0, b"DATA")), [without_payload(&syn(0, b"DATA"))]);
+    gate.put(&Frame::server(0, 1, SYN | ACK, b""));
+    let data = Frame::client(1, 1, ACK, b"DATA");
+    assert_eq!(gate.put(&data), [data.crossed()]);
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"DATA");
+    gate.finish();
+}
+
+#[test]
+fn where_it_is_allowed_rules_see_it_and_the_server_may_take_it() {
+    let mut gate = allowing();
+    assert_eq!(gate.put(&syn(0, b"DATA")), [syn(0, b"DATA").crossed()]);
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"DATA");
+    for frame in [
+        Frame::server(0, 5, SYN | ACK, b""),
+        Frame::server(1, 5, ACK, b"answer"),
+        Frame::client(5, 7, ACK, b"MORE"),
+    ] {
+        assert_eq!(gate.put(&frame), [frame.crossed()]);
+    }
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"DATAMORE");
+    assert_eq!(gate.policy().stream(Direction::ToClient), b"answer");
+    gate.finish();
+}
+
+#[test]
+fn the_server_may_leave_it_and_then_it_comes_again_the_same() {
+    let mut gate = allowing();
+    gate.put(&syn(0, b"AAAA"));
+    // A second SYN's payload is vouched for by nobody.
+    assert_eq!(gate.put(&syn(0, b"EVIL")), [without_payload(&syn(0, b""))]);
+    gate.put(&Frame::server(0, 1, SYN | ACK, b""));
+    let again = Frame::client(1, 1, ACK, b"BBBBcc");
+    assert_eq!(gate.put(&again), [Seen { payload: b"AAAAcc".to_vec(), ..again.crossed() }]);
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"AAAAcc");
+    assert_eq!(gate.finish().rewritten, 1);
+}
+
+#[test]
+fn without_the_option_no_payload_leaves_with_a_syn() {
+    let mut gate = allowing();
+    let plain = Frame { options: Vec::new(), ..syn(0, b"DATA") };
+    assert_eq!(gate.put(&plain), [without_payload(&plain)]);
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"");
+    gate.finish();
+}
+
+#[test]
+fn a_rule_may_refuse_what_comes_with_a_syn() {
+    let mut gate = allowing();
+    gate.policy().on_data = Verdict::Drop;
+    assert_eq!(gate.put(&syn(0, b"EVIL")), []);
+    assert_eq!(gate.events().last().unwrap(), "end syn_sent");
+    assert_eq!(gate.worker.gauges().retained_bytes, 0);
+    gate.finish();
+}
+
+#[test]
+fn another_syn_after_one_whose_payload_left_is_another_connection() {
+    let mut gate = allowing();
+    gate.put(&syn(0, b"AAAA"));
+    let other = syn(70_000, b"BBBB");
+    assert_eq!(gate.put(&other), [other.crossed()]);
+    assert_eq!(gate.policy().opened, 2);
+    assert_eq!(gate.worker.gauges().retained_bytes, 4);
+    gate.finish();
+}
+
+#[test]
+fn payload_that_cannot_be_remembered_does_not_leave_with_the_syn() {
+    let config = Config { fast_open: FastOpen::Allow, retained_direction_bytes_max: 3, ..small() };
+    let mut gate = Gate::with(config);
+    assert_eq!(gate.put(&syn(0, b"DATA")), [without_payload(&syn(0, b""))]);
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"");
+    gate.finish();
+}
