@@ -59,6 +59,12 @@ pub struct Counters {
     pub rewritten: u64,
     /// Packets with bytes whose earlier copy was forgotten ([`Forgotten`](crate::Forgotten)).
     pub forgotten: u64,
+    /// Packets that lost SACK blocks: those that name what has not left.
+    pub sacks_stripped: u64,
+    /// Packets that lost their URG bit and pointer.
+    pub urgent_cleared: u64,
+    /// RSTs whose time to live was raised to that of their sender's other packets.
+    pub ttls_raised: u64,
     /// Datagrams put together from fragments.
     pub reassembled: u64,
     /// Alerts of the engine's own that were over the rate.
@@ -293,6 +299,9 @@ impl AddAssign<&Self> for Counters {
         self.retransmitted += other.retransmitted;
         self.rewritten += other.rewritten;
         self.forgotten += other.forgotten;
+        self.sacks_stripped += other.sacks_stripped;
+        self.urgent_cleared += other.urgent_cleared;
+        self.ttls_raised += other.ttls_raised;
         self.reassembled += other.reassembled;
         self.alerts_suppressed += other.alerts_suppressed;
         self.unbalanced_turns += other.unbalanced_turns;

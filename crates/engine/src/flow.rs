@@ -7,7 +7,7 @@ use std::hint::black_box;
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{PacketView, Phase, Policy, Verdict};
 use tollgate_tcp::{Invalid, Ready, Reassembler, Segment, State, Step, Timeouts, Tracker, reset};
-use tollgate_wire::{Direction, Flags, FlowKey, Packet, PerDirection, Timestamp};
+use tollgate_wire::{Direction, Flags, FlowKey, Packet, PerDirection, Rejected, Timestamp};
 
 use crate::Config;
 use crate::buffer::Buffer;
@@ -17,6 +17,7 @@ use crate::identity::{Identity, Standing};
 use crate::ports::Ports;
 use crate::retained::{Kept, Retained};
 use crate::rules::{Rules, phase_of};
+use crate::sack;
 use crate::zombie::Zombie;
 
 /// A connection whose handshake is complete, or that was picked up in its middle.
@@ -202,6 +203,15 @@ impl<F: Frame> Flow<F> {
         {
             return cx.ports.drop(packet.into_frame(), Reason::Refused(verdict));
         }
+        if segment.has(Flags::URG) {
+            cx.ports.clear_urgent(&mut packet);
+        }
+        if segment.options.sack[0].is_some() {
+            packet = match self.bound_sack(cx, packet, segment, direction) {
+                Some(packet) => packet,
+                None => return,
+            };
+        }
         match step {
             Ok(Step::Data { take, fin }) => {
                 if take.start != 0 || take.end != segment.len || fin != segment.has(Flags::FIN) {
@@ -220,6 +230,13 @@ impl<F: Frame> Flow<F> {
                 if segment.has_stray_payload() {
                     packet.trim(0..0, false);
                 }
+                if self.reset.is_none() {
+                    let ttl = self.about.routes[direction].ttl;
+                    packet = match cx.ports.raise_ttl(packet, ttl) {
+                        Some(packet) => packet,
+                        None => return,
+                    };
+                }
                 cx.ports.forward(packet, port.peer());
                 self.reset.get_or_insert_with(|| Zombie::of(Verdict::Reset, cx.now));
                 self.close(cx, Phase::ResetByPeer, Cause::Closed);
@@ -231,6 +248,27 @@ impl<F: Frame> Flow<F> {
                 if why == Invalid::AfterReset {
                     self.tell_again(cx, segment, direction);
                 }
+            }
+        }
+    }
+
+    /// Takes SACK blocks out that name what has not left.
+    fn bound_sack<L: Link<Frame = F>, P>(
+        &self,
+        cx: &mut Context<'_, L, P>,
+        packet: Packet<F>,
+        segment: &Segment,
+        direction: Direction,
+    ) -> Option<Packet<F>> {
+        if sack::is_honest(&self.tracker, direction, segment) {
+            return Some(packet);
+        }
+        cx.ports.counters.sacks_stripped += 1;
+        match sack::strip(packet, &self.tracker, direction, segment) {
+            Ok(packet) => Some(packet),
+            Err(Rejected { frame, .. }) => {
+                cx.ports.drop(frame, Reason::Invalid(Invalid::Options));
+                None
             }
         }
     }

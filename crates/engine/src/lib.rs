@@ -25,6 +25,7 @@ mod neighbours;
 mod ports;
 mod retained;
 mod rules;
+mod sack;
 mod slab;
 mod store;
 mod wheel;

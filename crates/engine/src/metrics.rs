@@ -58,6 +58,9 @@ impl Counters {
             (RETRANSMITTED, self.retransmitted),
             (REWRITTEN, self.rewritten),
             (FORGOTTEN, self.forgotten),
+            (SACKS, self.sacks_stripped),
+            (URGENT, self.urgent_cleared),
+            (TTLS, self.ttls_raised),
             (REASSEMBLED, self.reassembled),
             (SUPPRESSED, self.alerts_suppressed),
             (UNBALANCED, self.unbalanced_turns),
@@ -126,6 +129,11 @@ const FORGOTTEN: Named = (
     "tollgate_packets_forgotten_total",
     "Packets with bytes whose earlier copy was no longer remembered.",
 );
+const SACKS: Named =
+    ("tollgate_sacks_stripped_total", "Packets that lost SACK blocks of what has not left.");
+const URGENT: Named = ("tollgate_urgent_cleared_total", "Packets that lost their urgent pointer.");
+const TTLS: Named =
+    ("tollgate_ttls_raised_total", "RSTs that would have died before their receiver.");
 const REASSEMBLED: Named =
     ("tollgate_datagrams_reassembled_total", "IP datagrams put together from fragments.");
 const SUPPRESSED: Named = ("tollgate_alerts_suppressed_total", "Engine alerts over the rate.");

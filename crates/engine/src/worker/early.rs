@@ -19,7 +19,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     pub(super) fn forward_syn(
         &mut self,
         number: u32,
-        packet: Packet<L::Frame>,
+        mut packet: Packet<L::Frame>,
         syn: &Segment,
         port: Port,
         now: Timestamp,
@@ -33,6 +33,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
                     // An IP datagram has no more.
                     let len = u16::try_from(syn.len).unwrap_or(u16::MAX);
                     record.handshake.forwarded_early(len);
+                }
+                if syn.has(Flags::URG) {
+                    self.ports.clear_urgent(&mut packet);
                 }
                 self.ports.forward(packet, port.peer());
             }

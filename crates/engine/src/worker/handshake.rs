@@ -162,6 +162,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
         if segment.has_stray_payload() {
             packet.trim(0..0, false);
         }
+        if segment.has(Flags::URG) {
+            self.ports.clear_urgent(&mut packet);
+        }
         if let Some(record) = self.half_open.get_mut(number) {
             record.forwarded = true;
         }

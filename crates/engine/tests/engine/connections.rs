@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{ACK, FIN, Frame, Gate, PSH, RST, SYN, handshake, small};
+use crate::common::{ACK, CLIENT_ISN, FIN, Frame, Gate, PSH, RST, SYN, Seen, handshake, small};
 use tollgate_engine::{Cause, Config, Counters, Midstream, PortCounters, Reason};
 use tollgate_link::Port;
 use tollgate_policy::{Interest, Phase, Report, Verdict};
@@ -102,7 +102,7 @@ fn of_two_overlapping_segments_the_first_wins_on_the_wire_and_for_the_rules() {
     let out = gate.put(&Frame::client(1, 1, ACK, b"cc"));
     let mut wire = [b'?'; 8];
     for seen in &out {
-        let start = usize::try_from(seen.seq - crate::common::CLIENT_ISN - 1).unwrap();
+        let start = usize::try_from(seen.seq - CLIENT_ISN - 1).unwrap();
         for (at, byte) in seen.payload.iter().enumerate() {
             assert!([b'?', *byte].contains(&wire[start + at]), "two copies differ: {out:?}");
             wire[start + at] = *byte;
@@ -363,3 +363,82 @@ fn connections_are_reported_only_where_that_is_wanted() {
         gate.sent(Port::A);
     }
 }
+
+fn sack_of(blocks: &[(u32, u32)]) -> Vec<u8> {
+    let mut option = vec![1, 1, 5, 2 + 8 * blocks.len() as u8];
+    for (left, right) in blocks {
+        option.extend((CLIENT_ISN + left).to_be_bytes());
+        option.extend((CLIENT_ISN + right).to_be_bytes());
+    }
+    option
+}
+
+/// The client would forget bytes that its peer has not got, and never send them again.
+#[test]
+fn selective_acknowledgments_of_what_has_not_left_are_taken_out() {
+    for (blocks, honest) in [
+        (&[(6, 9)][..], &[(6, 9)][..]),
+        (&[(6, 10)], &[]),
+        (&[(2_000_000, 2_000_004), (6, 9)], &[(6, 9)]),
+        (&[(6, 9), (12, 16)], &[(6, 9)]),
+        // The first may report a duplicate below what is acknowledged (RFC 2883), no other may.
+        (&[(1, 3), (6, 9)], &[(1, 3), (6, 9)]),
+        (&[(6, 9), (1, 3)], &[(6, 9)]),
+        (&[(9, 6)], &[]),
+    ] {
+        let mut gate = Gate::new();
+        gate.establish();
+        gate.put(&Frame::client(1, 1, ACK, b"12345678"));
+        gate.put(&Frame::client(12, 1, ACK, b"held"));
+        let ack = Frame { options: sack_of(blocks), ..Frame::server(1, 5, ACK, b"data") };
+        gate.worker.link_mut().inject(Port::B, &ack.bytes());
+        gate.worker.poll(gate.now);
+        let out = gate.worker.link_mut().sent(Port::A);
+        let mut expected = sack_of(honest);
+        if honest.is_empty() {
+            expected.clear();
+        }
+        expected.resize(ack.options.len(), 1);
+        assert_eq!(out[0][54..54 + expected.len()], expected, "{blocks:?}");
+        assert_eq!(Seen::read(Port::A, &out[0]), ack.crossed());
+        assert_eq!(gate.finish().sacks_stripped, u64::from(blocks.len() != honest.len()));
+    }
+}
+
+#[test]
+fn no_urgent_pointer_leaves_and_no_byte_is_lost_to_one() {
+    const URG: u8 = 32;
+    let mut gate = Gate::new();
+    for frame in handshake() {
+        // No stack sends a SYN-ACK with it; the parser refuses that.
+        let urgent = if frame.flags == SYN | ACK { 0 } else { URG };
+        let urgent = Frame { flags: frame.flags | urgent, ..frame.clone() };
+        assert_eq!(gate.put(&urgent), [frame.crossed()]);
+    }
+    for (seq, pointer) in [(1, 2), (4, 0), (7, 6)] {
+        let plain = Frame::client(seq, 1, ACK, b"ABC");
+        let urgent = Frame { flags: ACK | URG, urgent: pointer, ..plain.clone() };
+        gate.worker.link_mut().inject(Port::A, &urgent.bytes());
+        gate.worker.poll(gate.now);
+        let out = gate.worker.link_mut().sent(Port::B);
+        assert_eq!(out, [plain.bytes()]);
+    }
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"ABCABCABC");
+    assert_eq!(gate.finish().urgent_cleared, 5);
+}
+
+/// A RST that dies behind us would end the connection here and not at its receiver.
+#[test]
+fn a_rst_with_a_short_time_to_live_reaches_its_receiver() {
+    for (client, server) in [(crate::common::CLIENT, crate::common::SERVER), V6] {
+        let mut gate = Gate::new();
+        for frame in handshake() {
+            gate.put(&frame.between(client, server));
+        }
+        let rst = Frame { ttl: 2, ..Frame::client(1, 1, RST, b"").between(client, server) };
+        assert_eq!(gate.put(&rst), [Seen { ttl: 63, ..rst.crossed() }]);
+        assert_eq!(gate.finish().ttls_raised, 1);
+    }
+}
+
+const V6: (&str, &str) = ("[fd00::1]:4000", "[fd00::2]:80");

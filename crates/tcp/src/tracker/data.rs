@@ -23,6 +23,26 @@ impl Tracker {
         if segment.ack.before(lowest) { Err(Invalid::AckBelow) } else { Ok(()) }
     }
 
+    /// Whether the SACK block `(left, right)` of a segment that travels in `direction` names only what
+    /// has left towards its sender: within what it has not acknowledged, or, for the first block,
+    /// below that too, where it reports a duplicate (RFC 2883 section 4).
+    #[must_use]
+    pub fn may_sack(
+        &self,
+        direction: Direction,
+        segment: &Segment,
+        (left, right): (Seq, Seq),
+        is_first: bool,
+    ) -> bool {
+        let peer = &self.halves[direction.reverse()];
+        let named = Segment { ack: right, ..*segment };
+        let has_left =
+            right.at_or_before(peer.forwarded) || self.is_read_before_us(direction, &named);
+        let lowest =
+            if is_first { segment.ack - self.halves[direction].slack() } else { segment.ack };
+        left.before(right) && has_left && left.at_or_after(lowest)
+    }
+
     /// Whether `segment` acknowledges what passed before a connection was picked up.
     pub(super) fn is_read_before_us(&self, direction: Direction, segment: &Segment) -> bool {
         let peer = &self.halves[direction.reverse()];

@@ -26,6 +26,7 @@ pub(crate) struct Frame {
     pub(crate) ack: u32,
     pub(crate) flags: u8,
     pub(crate) window: u16,
+    pub(crate) urgent: u16,
     pub(crate) payload: Vec<u8>,
     pub(crate) vlans: Vec<u16>,
     pub(crate) ttl: u8,
@@ -56,6 +57,7 @@ impl Frame {
             ack: if flags & ACK == 0 { 0 } else { SERVER_ISN.wrapping_add(ack) },
             flags,
             window: 60_000,
+            urgent: 0,
             payload: payload.to_vec(),
             vlans: Vec::new(),
             ttl: 63,
@@ -172,7 +174,8 @@ impl Frame {
         out.extend(self.ack.to_be_bytes());
         out.extend([(5 + self.options.len() as u8 / 4) << 4, self.flags]);
         out.extend(self.window.to_be_bytes());
-        out.extend([0; 4]);
+        out.extend([0; 2]);
+        out.extend(self.urgent.to_be_bytes());
         out.extend(&self.options);
         out.extend(&self.payload);
         let sum = checksum(pseudo_header(from.ip(), to.ip(), out.len()), &out);
