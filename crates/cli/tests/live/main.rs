@@ -12,10 +12,15 @@
 
 mod control;
 mod faults;
+mod half_resets;
 mod lab;
+mod overlaps;
 mod program;
+mod raw_peer;
+mod reset_states;
 mod restarts;
 mod rules;
+mod scene;
 mod tagger;
 mod traffic;
 mod transfers;
