@@ -10,6 +10,7 @@
 )]
 
 mod bounds;
+mod cases;
 mod common;
 mod connections;
 mod copies;

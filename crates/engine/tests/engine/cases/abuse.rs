@@ -1,0 +1,116 @@
+//! B: copies that differ.
+
+use tollgate_link::Port;
+use tollgate_policy::Report;
+
+use super::{
+    Script, acks, c, damaged, established, established_with_timestamps, leave, pass, pass_all, s,
+    signed, stamp, stay, up, with,
+};
+use crate::common::{ACK, CLIENT_ISN, Frame, Gate, PSH};
+
+pub(super) const SCRIPTS: &[Script] = &[
+    ("B18", || {
+        let mut gate = established();
+        pass(&mut gate, &c(1, "EVILDATA"));
+        leave(&mut gate, &c(1, "GOODDATA"), "EVILDATA");
+        assert_eq!(up(&mut gate), "EVILDATA");
+        assert_eq!(alerts(&mut gate), 1);
+    }),
+    ("B19", || {
+        let mut gate = established();
+        pass_all(&mut gate, &[c(1, "XXXXXXXX"), acks(9)]);
+        // No byte of it leaves, so there is nothing to warn of.
+        leave(&mut gate, &c(1, "YYYYYYYY"), "");
+        assert_eq!(up(&mut gate), "XXXXXXXX");
+    }),
+    ("B20", || {
+        let mut gate = established();
+        pass(&mut gate, &c(1, "AAAA"));
+        stay(&mut gate, &c(9, "XXXX"));
+        let mut sack = vec![1, 1, 5, 10];
+        sack.extend((CLIENT_ISN + 9).to_be_bytes());
+        sack.extend((CLIENT_ISN + 13).to_be_bytes());
+        pass(&mut gate, &Frame { options: sack, ..acks(5) });
+        stay(&mut gate, &c(9, "YYYY"));
+        let fill = c(5, "BBBB");
+        assert_eq!(gate.put(&fill), [fill.crossed(), c(9, "XXXX").crossed()]);
+        leave(&mut gate, &c(9, "YYYY"), "XXXX");
+        assert_eq!(up(&mut gate), "AAAABBBBXXXX");
+    }),
+    // A verdict is never pending between two packets; what waits is what has a hole before it.
+    ("B21", || {
+        let mut gate = established();
+        stay(&mut gate, &c(2, "XXXXXXXX"));
+        stay(&mut gate, &c(2, "YYYYYYYY"));
+        let fill = c(1, "_");
+        assert_eq!(gate.put(&fill), [fill.crossed(), c(2, "XXXXXXXX").crossed()]);
+        assert_eq!(up(&mut gate), "_XXXXXXXX");
+    }),
+    ("B22", || {
+        let mut gate = established();
+        assert_eq!(gate.put_bytes(Port::A, &damaged(&c(1, "EVIL"))), []);
+        pass(&mut gate, &c(1, "GOOD"));
+        assert_eq!(up(&mut gate), "GOOD");
+    }),
+    // Data needs no floor under its time to live: whether the first copy arrives or not, what does
+    // is what the rules saw.
+    ("B23", || {
+        let mut gate = established();
+        pass(&mut gate, &Frame { ttl: 1, ..c(1, "GOOD") });
+        leave(&mut gate, &c(1, "EVIL"), "GOOD");
+        assert_eq!(up(&mut gate), "GOOD");
+    }),
+    ("B24", || {
+        let mut gate = established_with_timestamps();
+        stay(&mut gate, &stamp(c(1, "JUNK"), 0, 2000));
+        pass(&mut gate, &stamp(c(1, "REAL"), 1001, 2000));
+        assert_eq!(up(&mut gate), "REAL");
+    }),
+    ("B25", || {
+        let mut gate = established();
+        stay(&mut gate, &signed(c(1, "JUNK")));
+        pass(&mut gate, &c(1, "REAL"));
+        assert_eq!(up(&mut gate), "REAL");
+    }),
+    ("B26", || {
+        let mut gate = established();
+        let (first, second) = ("1".repeat(39), "2".repeat(59));
+        pass(&mut gate, &s(1, &first));
+        let both = first + &"2".repeat(20);
+        leave(&mut gate, &s(1, &second), &both);
+        assert_eq!(super::down(&mut gate), both);
+    }),
+    // A million in the table; the cost of one does not depend on how many came before.
+    ("B29", || {
+        let mut gate = established();
+        gate.policy().writes = false;
+        pass(&mut gate, &c(1, "AB"));
+        stay(&mut gate, &c(4, "DE"));
+        for _ in 0..10_000 {
+            leave(&mut gate, &c(1, "x"), "A");
+            leave(&mut gate, &c(2, "y"), "B");
+            stay(&mut gate, &c(4, "z"));
+        }
+        assert_eq!(gate.put(&c(3, "C")).len(), 2);
+        assert_eq!(up(&mut gate), "ABCDE");
+        assert!(gate.worker.gauges().retained_bytes <= 5);
+    }),
+    ("B30", || {
+        let mut gate = established();
+        pass(&mut gate, &c(1, "AAAA"));
+        let low = Frame { seq: CLIENT_ISN - 1, ..c(1, "??zzzzBBBB") };
+        assert_eq!(gate.put(&low), [with(&c(1, ""), "AAAABBBB")]);
+        assert_eq!(up(&mut gate), "AAAABBBB");
+    }),
+];
+
+fn alerts(gate: &mut Gate) -> usize {
+    gate.worker.reports().drain().filter(|report| matches!(report, Report::Alert(_))).count()
+}
+
+/// The frames of the table carry PSH, as its preface says.
+#[test]
+fn frames_of_the_table_are_pushed() {
+    assert_eq!(c(1, "x").flags, PSH | ACK);
+}

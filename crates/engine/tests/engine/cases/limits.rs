@@ -1,0 +1,144 @@
+//! G and H: fragments, ICMP, and bounds.
+
+use tollgate_engine::{Cause, Config, Limits, Reason};
+use tollgate_link::Port;
+
+use super::{Script, c, established, pass, pass_all, stay, up};
+use crate::common::{ACK, Frame, Gate, SERVER, SYN, handshake, small};
+
+pub(super) const SCRIPTS: &[Script] = &[
+    ("G01", || fragmented(24)),
+    ("G02", || {
+        let mut gate = established();
+        let (first, other) = (c(1, "honest, and long enough"), c(1, "other bytes, as long as"));
+        let (one, two) = (first.fragments(32, 7), other.fragments(24, 7));
+        for piece in [&one[0], &two[1], &one[1]] {
+            assert_eq!(gate.put_bytes(Port::A, piece), []);
+        }
+        assert_eq!(up(&mut gate), "");
+    }),
+    ("G03", || fragmented(8)),
+    ("G04", || {
+        let mut gate = established();
+        pass(&mut gate, &c(1, "in flight"));
+        icmp_crosses(&mut gate, 4);
+        pass(&mut gate, &c(10, "alive"));
+    }),
+    ("G06", || {
+        let mut gate = established();
+        pass(&mut gate, &c(1, "in flight"));
+        icmp_crosses(&mut gate, 3);
+        pass_all(&mut gate, &[c(10, "alive"), super::s(1, "too")]);
+    }),
+    ("G07", || {
+        let mut gate = Gate::new();
+        let (client, server) = ("[fd00::1]:4000", "[fd00::2]:80");
+        for frame in handshake() {
+            pass(&mut gate, &frame.between(client, server));
+        }
+        let data = c(1, "atomic").between(client, server);
+        let mut bytes = data.bytes();
+        bytes[20] = 44;
+        bytes[19] += 8;
+        bytes.splice(54..54, [6, 0, 0, 0, 0, 0, 0, 9]);
+        gate.worker.link_mut().inject(Port::A, &bytes);
+        gate.worker.poll(gate.now);
+        assert_eq!(gate.worker.link_mut().sent(Port::B), [bytes]);
+        assert_eq!(up(&mut gate), "atomic");
+    }),
+    // Nothing can be held for a connection of which one side is not seen; we drop.
+    ("H01", || {
+        let mut gate = Gate::new();
+        let [syn, _, ack] = handshake();
+        pass(&mut gate, &syn);
+        stay(&mut gate, &ack);
+        stay(&mut gate, &c(1, "one-sided"));
+        assert_eq!(up(&mut gate), "");
+    }),
+    ("H02", || {
+        let held = Limits { bytes: 10, ..Limits::default() };
+        let mut gate = Gate::with(Config { held, ..small() });
+        gate.establish();
+        for frame in [c(5, "BBBB"), c(9, "CCCC"), c(13, "DDDD")] {
+            stay(&mut gate, &frame);
+        }
+        assert_eq!(gate.put(&c(1, "AAAA")).len(), 3);
+        assert_eq!(up(&mut gate), "AAAABBBBCCCC");
+        pass(&mut gate, &c(13, "DDDD"));
+        assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::HeldFull)), 1);
+    }),
+    ("H03", || {
+        let mut gate = Gate::with(Config { held_frames_max: 1, flows_max: 2, ..small() });
+        let clients = ["198.18.0.1:4000", "198.18.0.3:4000", "198.18.0.4:4000"];
+        let from = |frame: Frame, client: usize| frame.between(clients[client], SERVER);
+        for client in [0, 1] {
+            pass_all(&mut gate, &handshake().map(|frame| from(frame, client)));
+            stay(&mut gate, &from(c(5, "early"), client));
+        }
+        assert_eq!(gate.worker.gauges().held_frames, 1);
+        pass_all(&mut gate, &[from(c(1, "in order"), 1)]);
+        let [syn, syn_ack, ack] = handshake().map(|frame| from(frame, 2));
+        pass_all(&mut gate, &[syn, syn_ack]);
+        stay(&mut gate, &ack);
+        let counters = gate.finish();
+        assert_eq!(counters.dropped_for(Reason::Cause(Cause::HeldFull)), 1);
+        assert_eq!(counters.dropped_for(Reason::Cause(Cause::FlowTableFull)), 1);
+    }),
+    // Ten million in the table; the store of the established knows nothing of the half-open one.
+    ("H04", || {
+        let mut gate = Gate::new();
+        gate.policy().writes = false;
+        let client = |number: u32| format!("198.18.{}.{}:4000", number >> 8, number & 0xff);
+        for number in 0..500 {
+            for frame in handshake() {
+                pass(&mut gate, &frame.between(&client(number), SERVER));
+            }
+        }
+        for number in 0..5000_u32 {
+            let from = format!("198.19.{}.{}:99", number >> 8, number & 0xff);
+            gate.put(&Frame::client(0, 0, SYN, b"").between(&from, SERVER));
+        }
+        assert_eq!(gate.worker.gauges().flows.iter().sum::<u64>(), 500);
+        for number in 0..500 {
+            pass(&mut gate, &c(1, "alive").between(&client(number), SERVER));
+        }
+    }),
+    ("H06", || {
+        let mut gate = established();
+        for _ in 0..4 {
+            stay(&mut gate, &c(5, "XXXX"));
+        }
+        let fill = c(1, "AAAA");
+        assert_eq!(gate.put(&fill), [fill.crossed(), c(5, "XXXX").crossed()]);
+        assert_eq!(up(&mut gate), "AAAAXXXX");
+    }),
+];
+
+/// A segment in fragments leaves as one packet, once.
+#[track_caller]
+fn fragmented(size: usize) {
+    let mut gate = established();
+    let data = c(1, "in fragments, one after the other");
+    let pieces = data.fragments(size, 7);
+    let (last, others) = pieces.split_last().unwrap();
+    for piece in others {
+        assert_eq!(gate.put_bytes(Port::A, piece), []);
+    }
+    assert_eq!(gate.put_bytes(Port::A, last), [data.crossed()]);
+    assert_eq!(up(&mut gate), "in fragments, one after the other");
+}
+
+/// Destination unreachable, with this code, that quotes the client's first data.
+#[track_caller]
+fn icmp_crosses(gate: &mut Gate, code: u8) {
+    let quoted = &Frame::client(1, 1, ACK, b"in flight").bytes()[14..42];
+    let mut bytes = Frame::server(1, 1, ACK, b"").bytes()[..34].to_vec();
+    bytes.extend([3, code, 0, 0, 0, 0, 5, 0]);
+    bytes.extend(quoted);
+    bytes[23] = 1;
+    let len = (bytes.len() - 14) as u16;
+    bytes[16..18].copy_from_slice(&len.to_be_bytes());
+    gate.worker.link_mut().inject(Port::B, &bytes);
+    gate.worker.poll(gate.now);
+    assert_eq!(gate.worker.link_mut().sent(Port::A), [bytes]);
+}
