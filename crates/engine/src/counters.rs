@@ -65,6 +65,10 @@ pub struct Counters {
     pub urgent_cleared: u64,
     /// RSTs whose time to live was raised to that of their sender's other packets.
     pub ttls_raised: u64,
+    /// Times that connections were taken up again, since frames had crossed unseen.
+    pub resumed: u64,
+    /// Bytes of streams that had crossed unseen when their connection was taken up again.
+    pub unseen: u64,
     /// Datagrams put together from fragments.
     pub reassembled: u64,
     /// Alerts of the engine's own that were over the rate.
@@ -136,11 +140,13 @@ pub enum Cause {
     Closed,
     /// Held when the program stopped.
     Stopped,
+    /// Held when frames had crossed unseen.
+    Bypassed,
 }
 
 impl Cause {
     /// Every one, in order of its discriminant.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoConnection,
         Self::ConnectionOver,
         Self::HeldFull,
@@ -159,6 +165,7 @@ impl Cause {
         Self::Expired,
         Self::Closed,
         Self::Stopped,
+        Self::Bypassed,
     ];
 
     /// As metrics name it.
@@ -183,6 +190,7 @@ impl Cause {
             Self::Expired => "expired",
             Self::Closed => "closed",
             Self::Stopped => "stopped",
+            Self::Bypassed => "bypassed",
         }
     }
 }
@@ -302,6 +310,8 @@ impl AddAssign<&Self> for Counters {
         self.sacks_stripped += other.sacks_stripped;
         self.urgent_cleared += other.urgent_cleared;
         self.ttls_raised += other.ttls_raised;
+        self.resumed += other.resumed;
+        self.unseen += other.unseen;
         self.reassembled += other.reassembled;
         self.alerts_suppressed += other.alerts_suppressed;
         self.unbalanced_turns += other.unbalanced_turns;

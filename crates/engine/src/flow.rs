@@ -1,5 +1,6 @@
 //! An established connection, and what its packets mean for it.
 
+mod resume;
 mod stream;
 
 use std::hint::black_box;
@@ -33,6 +34,8 @@ pub(crate) struct Flow<F> {
     reset: Option<Zombie>,
     /// Two different copies of a byte have been seen, and it was told.
     conflicted: bool,
+    /// Bytes of it may have crossed unseen since its last packet.
+    bypassed: bool,
     /// As the worker last saw it, so that it notices a change.
     pub(crate) recorded: Standing,
 }
@@ -84,7 +87,16 @@ impl<F: Frame> Flow<F> {
         };
         let recorded = Standing::Live(tracker.state());
         let kept = PerDirection::default();
-        Self { about, tracker, streams, kept, reset: None, conflicted: false, recorded }
+        Self {
+            about,
+            tracker,
+            streams,
+            kept,
+            reset: None,
+            conflicted: false,
+            bypassed: false,
+            recorded,
+        }
     }
 
     /// Payload has left with the SYN, and is `kept`: the stream begins behind it.
@@ -190,6 +202,9 @@ impl<F: Frame> Flow<F> {
         port: Port,
         step: Option<Result<Step, Invalid>>,
     ) {
+        if self.bypassed {
+            self.resume(cx, segment, direction);
+        }
         let step = match step {
             Some(step) => step,
             None => self.tracker.segment(direction, segment, cx.now),

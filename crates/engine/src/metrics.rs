@@ -61,6 +61,8 @@ impl Counters {
             (SACKS, self.sacks_stripped),
             (URGENT, self.urgent_cleared),
             (TTLS, self.ttls_raised),
+            (RESUMED, self.resumed),
+            (UNSEEN, self.unseen),
             (REASSEMBLED, self.reassembled),
             (SUPPRESSED, self.alerts_suppressed),
             (UNBALANCED, self.unbalanced_turns),
@@ -134,6 +136,12 @@ const SACKS: Named =
 const URGENT: Named = ("tollgate_urgent_cleared_total", "Packets that lost their urgent pointer.");
 const TTLS: Named =
     ("tollgate_ttls_raised_total", "RSTs that would have died before their receiver.");
+const RESUMED: Named = (
+    "tollgate_resumed_total",
+    "Times that connections were taken up again after frames had crossed unseen.",
+);
+const UNSEEN: Named =
+    ("tollgate_unseen_bytes_total", "Bytes of streams that had crossed unseen by then.");
 const REASSEMBLED: Named =
     ("tollgate_datagrams_reassembled_total", "IP datagrams put together from fragments.");
 const SUPPRESSED: Named = ("tollgate_alerts_suppressed_total", "Engine alerts over the rate.");

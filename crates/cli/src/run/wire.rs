@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use core_affinity::CoreId;
 use hdrhistogram::Histogram;
 use tollgate_engine::{Counters, mesh};
-use tollgate_link::xsk::{Pair, QueueInfo, XskLink};
+use tollgate_link::xsk::{OtherFrames, Pair, QueueInfo, XskLink};
 
 use super::clock::Clock;
 use super::worker::{Kit, work};
@@ -112,6 +112,7 @@ impl Wire {
             ..common.config.engine_live()
         };
         let meeting = Arc::new(Barrier::new(links.len()));
+        let bypasses = Arc::new(AtomicU64::new(0));
         let meshes = mesh(links.len(), MESH_RING);
         for (worker, (link, mesh)) in links.into_iter().zip(meshes).enumerate() {
             let station = Arc::new(Station::new());
@@ -126,6 +127,7 @@ impl Wire {
                 hose: common.printer.hose(Some(Arc::clone(&self.name)), worker),
                 station,
                 stop: Arc::clone(&self.stop),
+                bypasses: Arc::clone(&bypasses),
                 meeting: Arc::clone(&meeting),
             };
             let thread = std::thread::Builder::new()
@@ -221,6 +223,12 @@ impl fmt::Display for Wire {
             let port = port.name().to_uppercase();
             writeln!(f, "    {port} {interface} queue {queue}: {mode}, worker {worker}")?;
         }
+        let path = match self.pair.other_frames() {
+            OtherFrames::Kernel => "crosses in the kernel",
+            OtherFrames::User => "crosses in user space",
+            OtherFrames::Drop => "is dropped",
+        };
+        writeln!(f, "    what is no TCP {path}")?;
         for (worker, core) in self.cores.iter().enumerate() {
             match core {
                 Some(core) => writeln!(f, "    worker {worker} on core {}", core.id)?,

@@ -1,6 +1,6 @@
 //! One worker's thread: turn after turn until told to stop.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub(crate) struct Kit {
     pub(crate) station: Arc<Station>,
     /// Told to stop.
     pub(crate) stop: Arc<AtomicBool>,
+    /// How often a worker of the pair was bypassed: each may own flows of another's queue.
+    pub(crate) bypasses: Arc<AtomicU64>,
     /// Where the pair's workers meet between their last turn and their end: by then nobody hands
     /// frames over any more.
     pub(crate) meeting: Arc<Barrier>,
@@ -56,7 +58,8 @@ pub(crate) struct Kit {
 /// # Errors
 /// The rules could not be loaded a second time.
 pub(crate) fn work(kit: Kit) -> anyhow::Result<Snapshot> {
-    let Kit { config, link, mesh, rules, core, clock, hose, station, stop, meeting } = kit;
+    let Kit { config, link, mesh, rules, core, clock, hose, station, stop, bypasses, meeting } =
+        kit;
     if let Some(core) = core
         && !core_affinity::set_for_current(core)
     {
@@ -69,10 +72,22 @@ pub(crate) fn work(kit: Kit) -> anyhow::Result<Snapshot> {
     })?;
     let mut worker = Worker::new(config, link, policy, mesh);
     let mut idle_turns = 0;
+    let (mut own_bypasses, mut known_bypasses) = (0, 0);
     let (mut publish_at, mut sample_at) = (Timestamp::default(), Timestamp::default());
     while !stop.load(Ordering::Relaxed) {
         let began = clock.now();
         let turn = worker.poll(began);
+        // Both are loads of what hardly ever changes.
+        let bypassed = worker.link().bypasses();
+        if bypassed != own_bypasses {
+            own_bypasses = bypassed;
+            bypasses.fetch_add(1, Ordering::Relaxed);
+        }
+        let known = bypasses.load(Ordering::Relaxed);
+        if known != known_bypasses {
+            known_bypasses = known;
+            worker.resume(began);
+        }
         if !worker.reports().is_empty() {
             hose.send(worker.reports().drain().collect());
         }

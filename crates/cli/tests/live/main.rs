@@ -13,6 +13,7 @@
 mod control;
 mod faults;
 mod half_resets;
+mod hang;
 mod lab;
 mod overlaps;
 mod program;

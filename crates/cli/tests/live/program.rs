@@ -59,7 +59,17 @@ fn tail(text: &str) -> String {
 impl Program {
     /// Starts it, and waits until its metrics can be read: by then the wire is closed.
     pub(crate) fn start(lab: &Lab, rules: &str, workers: u16) -> Self {
-        let mut program = Self::spawn(lab, rules, workers, &[]);
+        Self::start_configured(lab, rules, workers, CONFIG)
+    }
+
+    /// The same with another configuration.
+    pub(crate) fn start_configured(
+        lab: &Lab,
+        rules: &str,
+        workers: u16,
+        config: &'static str,
+    ) -> Self {
+        let mut program = Self::spawn_configured(lab, rules, workers, config, &[]);
         let deadline = Instant::now() + START_MAX;
         while lab.within(Side::Gate, scrape).is_none() {
             if program.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None))) {
@@ -80,11 +90,21 @@ impl Program {
         workers: u16,
         more: &'static [&'static str],
     ) -> Self {
+        Self::spawn_configured(lab, rules, workers, CONFIG, more)
+    }
+
+    fn spawn_configured(
+        lab: &Lab,
+        rules: &str,
+        workers: u16,
+        settings: &'static str,
+        more: &'static [&'static str],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the rules");
         let path = directory.path().join("rules.lua");
         std::fs::write(&path, rules).expect("the rules can be written");
         let config = directory.path().join("tollgate.toml");
-        std::fs::write(&config, CONFIG).expect("the configuration can be written");
+        std::fs::write(&config, settings).expect("the configuration can be written");
         let [stdout, stderr] = [STDOUT, STDERR]
             .map(|name| File::create(directory.path().join(name)).expect("a file for the output"));
         // A child inherits the namespace of the thread that made it.

@@ -4,6 +4,7 @@ mod early;
 mod expire;
 mod handshake;
 mod receive;
+mod resume;
 mod track;
 
 use ahash::RandomState;
@@ -40,6 +41,8 @@ pub struct Worker<L: Link, P> {
     lots: Lots,
     numbers: Numbers,
     held: HeldTotal,
+    /// Until then connections that are not known are picked up: frames have crossed unseen.
+    pick_up_until: Timestamp,
     retained: Retained,
     /// Flows by [`crate::identity::Standing`].
     standings: [u64; STANDINGS],
@@ -119,6 +122,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             lots: Lots::new(config.seed),
             numbers: Numbers::new(),
             held: HeldTotal::default(),
+            pick_up_until: Timestamp::default(),
             retained: Retained::new(&config),
             standings: [0; STANDINGS],
             frames: Vec::with_capacity(batch),

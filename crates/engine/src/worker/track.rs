@@ -109,7 +109,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let followable = headers.flags.contains(Flags::ACK)
             && !headers.flags.intersects(Flags::SYN | Flags::RST);
         let Arrival { packet, port, hash } = arrival;
-        match self.config.midstream {
+        match self.midstream(now) {
             Midstream::Pickup if followable => {
                 self.pick_up(Arrival { packet, port, hash }, now);
             }

@@ -10,6 +10,7 @@
 )]
 
 mod bounds;
+mod bypass;
 mod cases;
 mod common;
 mod connections;

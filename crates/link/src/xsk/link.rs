@@ -149,6 +149,13 @@ impl XskLink {
         })
     }
 
+    /// Times that frames crossed without this worker, because it was late
+    /// ([`LinkCounts::bypassed`]); cheap enough to ask every turn.
+    #[must_use]
+    pub const fn bypasses(&self) -> u64 {
+        self.counts.bypassed
+    }
+
     /// What the link itself has lost or refused.
     #[must_use]
     pub fn counts(&self) -> LinkCounts {
@@ -203,6 +210,7 @@ impl XskLink {
             return;
         }
         self.bypassed[port] = bypassed;
+        self.counts.bypassed += 1;
         for queue in &mut self.queues[port] {
             self.counts.stale += queue.discard(&mut self.home) as u64;
         }

@@ -108,6 +108,8 @@ impl AddAssign for Census {
 pub struct LinkCounts {
     /// Times that a port's turn came so late that the steering program may have bypassed it.
     pub late: u64,
+    /// Times that frames had crossed in the kernel by then: whoever follows streams has missed some.
+    pub bypassed: u64,
     /// Frames thrown away because others had been bypassed while they waited: behind those they would
     /// be late and out of order.
     pub stale: u64,
