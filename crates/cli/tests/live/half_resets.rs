@@ -88,6 +88,27 @@ fn a_half_reset_after_the_clients_end_is_seen_by_the_server_only() {
 }
 
 #[test]
+fn a_half_reset_after_the_servers_end_is_seen_by_the_server_only() {
+    let Some(scene) = Scene::new() else { return };
+    let port = AT_WORD + HALF;
+    let ends = scene.play(
+        port,
+        |mut stream| {
+            assert_eq!(read_to_end(&mut stream), 0);
+            stream.write_all(b"now").expect("one may still speak");
+            learn(&stream, QUIET)
+        },
+        |stream| {
+            stream.shutdown(Shutdown::Write).expect("connected");
+            learn_soon(stream)
+        },
+    );
+    assert_eq!(ends, (None, RESET));
+    scene.nothing_is_left(Side::Server, port);
+    scene.ends_well();
+}
+
+#[test]
 fn a_half_reset_at_the_second_fin_is_seen_by_the_server_only() {
     let Some(scene) = Scene::new() else { return };
     let port = AT_SECOND_FIN + HALF;

@@ -9,9 +9,9 @@ use std::time::Instant;
 use crate::lab::{Side, join};
 use crate::raw_peer::{ACK, ByHand, FIN};
 use crate::scene::{
-    AT_LAST_ACK, AT_MUCH_DATA, AT_ONCE, AT_SECOND_FIN, AT_SYN, AT_SYN_ACK, AT_WORD, LOCAL, RESET,
-    RESET_AFTER_END, Scene, close_both, connect_from, early_data_held, learn_soon, listen_until,
-    read_to_end, talk,
+    AT_LAST_ACK, AT_MUCH_DATA, AT_ONCE, AT_SECOND_FIN, AT_SYN, AT_SYN_ACK, AT_THIRD_PACKET,
+    AT_WORD, LOCAL, RESET, RESET_AFTER_END, Scene, close_both, connect_from, early_data_held,
+    learn_soon, listen_until, read_to_end, talk,
 };
 
 #[test]
@@ -37,6 +37,24 @@ fn at_the_syn_ack_a_client_is_refused_and_the_server_has_forgotten_it() {
     drop(stop);
     join(listening);
     scene.ends_for_good(AT_SYN_ACK);
+}
+
+/// For the client it is established by then, for the server it is not.
+#[test]
+fn at_the_third_packet_the_client_is_reset_and_the_server_has_forgotten_it() {
+    let Some(scene) = Scene::new() else { return };
+    let (stop, stopped) = channel::<()>();
+    let listening = listen_until(&scene.lab, AT_THIRD_PACKET, stopped);
+    let learnt = scene.lab.within(Side::Client, || {
+        // The RST may come before the thread that connects has been told that it may go on.
+        let connected = connect_from(LOCAL, AT_THIRD_PACKET);
+        connected.map_or_else(|error| Some(error.kind()), learn_soon)
+    });
+    assert_eq!(learnt, RESET);
+    scene.nothing_is_left(Side::Server, AT_THIRD_PACKET);
+    drop(stop);
+    join(listening);
+    scene.ends_for_good(AT_THIRD_PACKET);
 }
 
 #[test]

@@ -45,6 +45,7 @@ haka.rule{
     hook = tcp_connection.events.receive_packet,
     eval = function (flow, pkt, direction)
         if at(flow, 2) and pkt.flags.syn and pkt.flags.ack then act(flow) end
+        if at(flow, 7) and direction == 'up' and not pkt.flags.syn then act(flow) end
         if at(flow, 6) and flow.fin_up and flow.fin_down then act(flow) end
         if pkt.flags.fin then
             flow['fin_' .. direction] = true
@@ -72,6 +73,7 @@ pub(crate) const AT_MUCH_DATA: u16 = 7003;
 pub(crate) const AT_WORD: u16 = 7004;
 pub(crate) const AT_SECOND_FIN: u16 = 7005;
 pub(crate) const AT_LAST_ACK: u16 = 7006;
+pub(crate) const AT_THIRD_PACKET: u16 = 7007;
 pub(crate) const HALF: u16 = 100;
 
 /// The client's port; a connection that follows has it too.
