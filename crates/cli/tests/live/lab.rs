@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -105,6 +106,11 @@ impl Lab {
     /// Whether all three namespaces are there.
     pub(crate) fn is_whole(&self) -> bool {
         [Side::Client, Side::Gate, Side::Server].iter().all(|&side| self.path(side).exists())
+    }
+
+    /// The kernel's number of a namespace.
+    pub(crate) fn namespace(&self, side: Side) -> u64 {
+        std::fs::metadata(self.path(side)).expect("the lab's namespace is there").ino()
     }
 
     fn path(&self, side: Side) -> PathBuf {

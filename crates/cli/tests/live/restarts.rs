@@ -10,14 +10,17 @@ use crate::program::Program;
 use crate::rules;
 use crate::traffic;
 
-/// Where pinned programs and maps lie, if any.
-const PINS: &str = "/sys/fs/bpf";
+/// Where programs are pinned, in a folder for each interface.
+const PINS: &str = "/sys/fs/bpf/tollgate";
 
-fn pins() -> Vec<String> {
+/// What is pinned for the gate's interfaces: their folders end with the number of their namespace, so
+/// that another lab beside this one does not count.
+fn pins(lab: &Lab) -> Vec<String> {
+    let suffix = format!("-net{}", lab.namespace(Side::Gate));
     let entries = std::fs::read_dir(PINS).into_iter().flatten().flatten();
     entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.starts_with("tollgate"))
+        .filter(|name| name.ends_with(&suffix))
         .collect()
 }
 
@@ -29,19 +32,19 @@ fn interfaces(lab: &Lab) -> String {
 #[test]
 fn twenty_restarts_under_traffic_leave_nothing_behind() {
     let Some(lab) = Lab::up(Options { queues: 2, ..Options::default() }) else { return };
-    let pins_before = pins();
     let stop = Arc::new(AtomicBool::new(false));
     let answered = Arc::new(AtomicUsize::new(0));
     let clients = knock_until(&lab, &stop, &answered);
     for round in 1..=20 {
         let program = Program::start(&lab, rules::ACCEPT, 2);
         assert!(interfaces(&lab).contains("xdp"), "round {round}: a program is attached");
+        assert_eq!(pins(&lab).len(), 2, "round {round}: and pinned, at each port");
         let before = answered.load(Ordering::Relaxed);
         wait_for("connections of this round", || answered.load(Ordering::Relaxed) > before + 5);
         let ended = program.stop();
         assert_eq!(ended.code, Some(0), "round {round}: {}", ended.stderr);
         assert!(!interfaces(&lab).contains("xdp"), "round {round}: {}", interfaces(&lab));
-        assert_eq!(pins(), pins_before, "round {round}");
+        assert_eq!(pins(&lab), [""; 0], "round {round}");
         assert!(lab.is_whole(), "round {round}");
     }
     stop.store(true, Ordering::Relaxed);
