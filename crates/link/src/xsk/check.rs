@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use super::{OpenError, PairConfig, QUEUES_MAX, interface::Interface, umem};
+use super::{Mode, OpenError, PairConfig, QUEUES_MAX, drivers, interface::Interface, umem};
 
 /// Whether the numbers make sense.
 pub(super) fn config(config: &PairConfig) -> Result<(), OpenError> {
@@ -26,7 +26,7 @@ pub(super) fn config(config: &PairConfig) -> Result<(), OpenError> {
 }
 
 /// Whether the two can be a wire. Gives the size of a chunk for their MTU.
-pub(super) fn interfaces(a: &Interface, b: &Interface) -> Result<u32, OpenError> {
+pub(super) fn interfaces(mode: Mode, a: &Interface, b: &Interface) -> Result<u32, OpenError> {
     // Alternative names can make one interface look like two.
     if a.index == b.index {
         return Err(OpenError::SameInterface { interface: a.name.clone() });
@@ -51,10 +51,11 @@ pub(super) fn interfaces(a: &Interface, b: &Interface) -> Result<u32, OpenError>
             mtu_b: b.mtu,
         });
     }
-    umem::chunk_for(a.mtu).ok_or_else(|| OpenError::MtuTooLarge {
+    let grain = drivers::buffer_grain(mode, a, b);
+    umem::chunk_for(a.mtu, grain).ok_or_else(|| OpenError::MtuTooLarge {
         interface: a.name.clone(),
         mtu: a.mtu,
-        mtu_max: umem::MTU_MAX,
+        mtu_max: umem::mtu_max(grain),
     })
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Interface {
     pub(super) up: bool,
     /// Receive queues in use.
     pub(super) queues: u32,
+    /// The driver's name, such as `igb`; empty if it does not tell.
+    pub(super) driver: String,
 }
 
 impl Interface {
@@ -39,6 +41,7 @@ impl Interface {
             mtu,
             up: flags & libc::IFF_UP != 0,
             queues: queues(&socket, name),
+            driver: driver(&socket, name),
         })
     }
 
@@ -74,6 +77,28 @@ fn queues(socket: &OwnedFd, name: &str) -> u32 {
         Ok(()) => (channels.rx + channels.combined).max(1),
         Err(_) => 1,
     }
+}
+
+/// `struct ethtool_drvinfo` of linux/ethtool.h.
+#[repr(C)]
+struct DriverInfo {
+    command: u32,
+    driver: [u8; 32],
+    /// Versions and counts.
+    rest: [u8; 160],
+}
+
+const ETHTOOL_GDRVINFO: u32 = 0x3;
+
+fn driver(socket: &OwnedFd, name: &str) -> String {
+    let mut info = DriverInfo { command: ETHTOOL_GDRVINFO, driver: [0; 32], rest: [0; 160] };
+    let Ok(mut request) = request(name) else { return String::new() };
+    request.ifr_ifru.ifru_data = (&raw mut info).cast();
+    if ask(socket, libc::SIOCETHTOOL, &mut request).is_err() {
+        return String::new();
+    }
+    let text = info.driver.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
 }
 
 fn flags(socket: &OwnedFd, name: &str) -> io::Result<i32> {

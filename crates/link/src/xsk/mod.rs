@@ -45,6 +45,7 @@ mod both;
 mod check;
 mod claim;
 mod config;
+mod drivers;
 mod error;
 mod exchange;
 mod frame;

@@ -10,10 +10,11 @@ use std::{
 use nix::net::if_::if_indextoname;
 
 use super::{
-    Fail, Mode, OpenError, PairConfig, VerdictCounts, XskLink,
+    Fail, Mode, OpenError, OtherFrames, PairConfig, VerdictCounts, XskLink,
     both::Both,
     check,
     claim::{self, Claim},
+    drivers,
     exchange::Home,
     heartbeat::Heartbeats,
     interface::Interface,
@@ -50,6 +51,7 @@ pub struct Pair {
     /// First: detached before anything else goes.
     attachments: Both<Attachment>,
     native: Both<bool>,
+    other: OtherFrames,
     interfaces: Both<Interface>,
     queues: Vec<QueueInfo>,
     shares: Arc<Shares>,
@@ -75,7 +77,7 @@ impl Pair {
         // (1)
         check::config(config)?;
         let interfaces = Both { a: Interface::find(&config.a)?, b: Interface::find(&config.b)? };
-        let chunk = check::interfaces(&interfaces.a, &interfaces.b)?;
+        let chunk = check::interfaces(config.mode, &interfaces.a, &interfaces.b)?;
         check::capabilities(&config.a)?;
 
         // (2)
@@ -89,8 +91,8 @@ impl Pair {
         libbpf_rs::set_print(None);
         let mut storage = Both::<Storage>::default();
         let programs = Both {
-            a: load(&mut storage.a, config, &interfaces.a, &interfaces.b)?,
-            b: load(&mut storage.b, config, &interfaces.b, &interfaces.a)?,
+            a: load(&mut storage.a, config, &interfaces, Port::A)?,
+            b: load(&mut storage.b, config, &interfaces, Port::B)?,
         };
         for port in Port::BOTH {
             programs[port].check_free(&interfaces[port], &keys[port])?;
@@ -120,6 +122,7 @@ impl Pair {
                 programs[port].attach(&interfaces[port], &keys[port])
             })?,
             native: Both::of(|port| programs[port].is_native(&interfaces[port])),
+            other: drivers::other_frames(config, &interfaces),
             interfaces: interfaces.clone(),
             queues: infos,
             shares,
@@ -147,6 +150,13 @@ impl Pair {
     #[must_use]
     pub fn is_native(&self, port: Port) -> bool {
         self.native[port]
+    }
+
+    /// Where frames go that carry no TCP: as configured, or [`OtherFrames::User`] where the drivers
+    /// could not take them across.
+    #[must_use]
+    pub const fn other_frames(&self) -> OtherFrames {
+        self.other
     }
 
     /// Whether the frames lie in huge pages.
@@ -203,12 +213,14 @@ fn layout(config: &PairConfig, chunk: u32, interfaces: &Both<Interface>) -> Layo
 fn load<'storage>(
     storage: &'storage mut Storage,
     config: &PairConfig,
-    interface: &Interface,
-    peer: &Interface,
+    interfaces: &Both<Interface>,
+    port: Port,
 ) -> Result<SteerProgram<'storage>, OpenError> {
+    let (interface, peer) = (&interfaces[port], &interfaces[port.peer()]);
     let fault =
         |what| move |source| OpenError::Steer { interface: interface.name.clone(), what, source };
-    let steer = SteerConfig { other: config.other, fail: config.fail, stale: config.stale };
+    let other = drivers::other_frames(config, interfaces);
+    let steer = SteerConfig { other, fail: config.fail, stale: config.stale };
     let program = SteerProgram::load(storage, &steer)
         .map_err(fault("the steering program cannot be loaded"))?;
     program.set_peer(peer.index).map_err(fault("its peer cannot be set"))?;

@@ -24,16 +24,26 @@ const HEADERS: u32 = 14 + 2 * 4;
 const CHUNK_MAX: u32 = 4096;
 const HUGE_PAGE: u32 = 2 << 20;
 
-/// The largest MTU whose frames fit a chunk.
-pub(super) const MTU_MAX: u32 = CHUNK_MAX - HEADROOM - HEADERS;
-
-/// The smallest chunk that holds frames of `mtu`: 2 or 4 KiB; none beyond [`MTU_MAX`].
-pub(super) const fn chunk_for(mtu: u32) -> Option<u32> {
+/// The smallest chunk that holds frames of `mtu`: 2 or 4 KiB; none beyond [`mtu_max`]. Of what lies
+/// behind the headroom, the card uses a multiple of `grain` bytes: 1, but for cards that are told in
+/// kilobytes how long a buffer is.
+pub(super) const fn chunk_for(mtu: u32, grain: u32) -> Option<u32> {
     match mtu {
-        mtu if mtu <= 2048 - HEADROOM - HEADERS => Some(2048),
-        mtu if mtu <= MTU_MAX => Some(CHUNK_MAX),
+        mtu if mtu <= largest(2048, grain) => Some(2048),
+        mtu if mtu <= largest(CHUNK_MAX, grain) => Some(CHUNK_MAX),
         _ => None,
     }
+}
+
+/// The largest MTU for which there is a chunk.
+pub(super) const fn mtu_max(grain: u32) -> u32 {
+    largest(CHUNK_MAX, grain)
+}
+
+/// The largest MTU whose frames a chunk holds.
+const fn largest(chunk: u32, grain: u32) -> u32 {
+    let room = chunk - HEADROOM;
+    (room - room % grain) - HEADERS
 }
 
 /// How the memory is cut.
@@ -214,12 +224,22 @@ mod tests {
 
     #[test]
     fn the_chunk_is_the_smallest_that_holds_a_tagged_frame() {
-        assert_eq!(chunk_for(1500), Some(2048));
-        assert_eq!(chunk_for(1770), Some(2048));
-        assert_eq!(chunk_for(1771), Some(4096));
-        assert_eq!(chunk_for(3818), Some(4096));
-        assert_eq!(chunk_for(3819), None);
-        assert_eq!(chunk_for(9000), None);
+        assert_eq!(chunk_for(1500, 1), Some(2048));
+        assert_eq!(chunk_for(1770, 1), Some(2048));
+        assert_eq!(chunk_for(1771, 1), Some(4096));
+        assert_eq!(chunk_for(3818, 1), Some(4096));
+        assert_eq!(chunk_for(3819, 1), None);
+        assert_eq!(chunk_for(9000, 1), None);
+    }
+
+    #[test]
+    fn a_card_told_in_kilobytes_needs_a_larger_chunk_for_the_usual_mtu() {
+        // Of 2048 - 256 bytes it would use 1024, and split what is longer.
+        assert_eq!(chunk_for(1500, 1024), Some(4096));
+        assert_eq!(chunk_for(1024 - HEADERS, 1024), Some(2048));
+        assert_eq!(chunk_for(1024 - HEADERS + 1, 1024), Some(4096));
+        assert_eq!(chunk_for(mtu_max(1024), 1024), Some(4096));
+        assert_eq!(chunk_for(mtu_max(1024) + 1, 1024), None);
     }
 
     #[test]
