@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit doc deny lab bench fuzz build install clean prerequisites
+.PHONY: help demo test lint unit doc deny lab bench guest-test fuzz build install clean prerequisites
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 600
 IS_ROOT := $(filter 0,$(shell id -u))
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## the main job, live: namespaces, web server, firewall script, metrics (without root: a replay)
 	@bench/lab/demo.sh $(TARGET)/release/tollgate
@@ -47,6 +47,9 @@ lab: build ## a shell in a fresh lab, with Tollgate between client and server
 bench: build ## the engine alone, then the lab beside a bridge and a bare forwarder; records in bench/record
 	@bench/engine.sh
 	@bench/lab/compare.sh $(TARGET)/release/tollgate
+
+guest-test: build ## zero-copy on virtio-net and Intel igb, in a guest of QEMU's own emulation (no KVM)
+	@bench/guest/guest.sh $(TARGET)/guest $(TARGET)/release/tollgate
 
 fuzz: prerequisites ## every fuzz target for FUZZ_SECONDS (600) each; needs nightly and cargo-fuzz
 	@for target in $$($(CARGO) +nightly fuzz list); do \

@@ -4,8 +4,8 @@
 #     prerequisites.sh [build] [lab]     both, when none is named
 #
 # `build` is what compiling needs (clang for the BPF program, a C compiler for LuaJIT and libbpf, libelf),
-# `lab` what the live tests and the demo use (namespaces, a web server, Prometheus). Without root it says
-# what is missing and fails. Daemons that come with a package are not started.
+# `lab` what the live tests, the demo and the guest use (namespaces, a web server, Prometheus). Without root
+# it says what is missing and fails. Daemons that come with a package are not started.
 set -euo pipefail
 
 # command-or-file:package, one for each thing that is really used.
@@ -16,6 +16,7 @@ readonly BUILD=(
 readonly LAB=(
     ip:iproute2 nsenter:util-linux ethtool:ethtool sysctl:procps ping:iputils-ping curl:curl tcpdump:tcpdump
     iperf3:iperf3 nginx:nginx-light prometheus:prometheus promtool:prometheus
+    tc:iproute2 xz:xz-utils
 )
 
 # Prints the packages of those arguments (thing:package) whose thing is not there.
