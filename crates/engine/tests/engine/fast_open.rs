@@ -1,7 +1,12 @@
 //! Payload that comes with a SYN (RFC 7413).
 
+use std::path::Path;
+
+use serde_json::Value;
+
 use crate::common::{ACK, Frame, Gate, SYN, Seen, small};
 use tollgate_engine::{Config, FastOpen};
+use tollgate_link::pcap::Reader;
 use tollgate_policy::Verdict;
 use tollgate_wire::Direction;
 
@@ -98,4 +103,31 @@ fn payload_that_cannot_be_remembered_does_not_leave_with_the_syn() {
     assert_eq!(gate.put(&syn(0, b"DATA")), [without_payload(&syn(0, b""))]);
     assert_eq!(gate.policy().stream(Direction::ToServer), b"");
     gate.finish();
+}
+
+/// Captures of other projects, which the repository does not hold.
+#[test]
+fn real_fast_open_connections_are_seen_whole_where_it_is_allowed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/testdata/captures");
+    let Ok(text) = std::fs::read_to_string(folder.join("streams.json")) else {
+        println!("skipped: {} is not there", folder.display());
+        return;
+    };
+    let all: Value = serde_json::from_str(&text).unwrap();
+    for name in ["tcp-fastopen-01/tfo.pcap", "tcp-fastopen-06/tfo-s1.pcap"] {
+        let name = format!("OISF__suricata-verify/tests/{name}");
+        let mut gate = allowing();
+        let mut reader = Reader::open(&folder.join(&name)).unwrap();
+        while let Some(captured) = reader.next().unwrap() {
+            gate.worker.link_mut().inject(captured.port, captured.frame);
+            gate.worker.poll(captured.time);
+        }
+        let follow = &all[&name]["follow"][0];
+        let expected = |key: &str| follow[key].as_str().unwrap().to_owned();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let found = gate.policy().streams.values().map(|bytes| hex(bytes)).collect::<Vec<_>>();
+        for stream in [expected("a_hex"), expected("b_hex")] {
+            assert!(found.contains(&stream), "{name}: {found:?}");
+        }
+    }
 }
