@@ -153,6 +153,9 @@ judge() {
     judge_lossy
     judge_pktgen
     note "$(metric user tollgate_frames_handed_out_total) frames were handed from worker to worker"
+    check killed "SIGKILL under fail = \"wire\": a page crosses uninspected" is killed.page "$(fact user.page_wanted)"
+    check killed "started again: it crosses" is killed.page_again "$(fact user.page_wanted)"
+    check killed "stopped: no XDP program and no pin is left" is killed.stop_left 00
     check guest "the kernel had nothing to complain of" is kernel_faults 0
     check guest "it came to its end" test -n "$(fact end)"
     [[ $report_failures -eq 0 ]] || show

@@ -60,7 +60,7 @@ main() {
     for name in "${MODULES[@]}"; do
         add_module "$name"
     done
-    cp "$here"/{scenes.sh,rules.lua,kernel.toml,user.toml} "$root/guest"
+    cp "$here"/{scenes.sh,rules.lua,kernel.toml,user.toml,wire.toml} "$root/guest"
     cp "$here"/../pktgen/*.sh "$root/pktgen"
     install -m 755 "$here/init" "$root/init"
     (cd "$root" && find . | "$root/bin/busybox" cpio --quiet -o -H newc) | gzip -1 >"$out"

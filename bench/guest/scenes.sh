@@ -103,10 +103,7 @@ sum() {
 play() {
     scene=$1.
     began=$(uptime_s)
-    tollgate run --pair a0:b0 --mode zerocopy --rules /guest/rules.lua --config "/guest/$1.toml" \
-        >/run/events 2>/run/log &
-    tollgate=$!
-    if await 30 grep -q SIGTERM /run/log && await 30 client ping -c 1 -W 1 $SERVER; then
+    if start "$1"; then
         sleep 1
         fact dropped_before "$(scrape | awk '/^tollgate_kernel_dropped_frames_total/ { sum += $NF } END { print sum + 0 }')"
         pings
@@ -124,6 +121,14 @@ play() {
     stop
     fact seconds $(($(uptime_s) - began))
     scene=
+}
+
+# start NAME: under NAME.toml, until the far end is reached; a card may be away for some seconds.
+start() {
+    tollgate run --pair a0:b0 --mode zerocopy --rules /guest/rules.lua --config "/guest/$1.toml" \
+        >/run/events 2>/run/log &
+    tollgate=$!
+    await 30 grep -q SIGTERM /run/log && await 30 client ping -c 1 -W 1 $SERVER
 }
 
 scrape() {
@@ -226,13 +231,31 @@ lossy() {
 pktgen() {
     ip netns exec client test -d /proc/net/pktgen || { fact pktgen_missing "no module"; return 0; }
     before=$(counter server Udp NoPorts)
-    ip netns exec client /pktgen/flows.sh -i c0 -d $SERVER -m 52:54:00:00:00:04 -n $PKTGEN_FRAMES -r 1000 \
-        >/run/pktgen 2>&1
+    to="-i c0 -d $SERVER -m 52:54:00:00:00:04 -r 1000"
+    for script in "flood.sh -n 500" "imix.sh -n 1000" "flows.sh -n 1500"; do
+        # shellcheck disable=SC2086 # words, in both
+        ip netns exec client /pktgen/$script $to
+    done >/run/pktgen 2>&1
     prefixed "LOG pktgen" </run/pktgen
     sleep 1
-    fact pktgen_sent "$(sed -n 's/^pktgen: sent=\([0-9]*\) errors=0 .*$/\1/p' /run/pktgen)"
+    fact pktgen_sent "$(sed -n 's/^pktgen: sent=\([0-9]*\) errors=0 .*$/\1/p' /run/pktgen | awk '{ sum += $1 } END { print sum }')"
     fact pktgen_wanted $PKTGEN_FRAMES
     fact pktgen_arrived $(($(counter server Udp NoPorts) - before))
+}
+
+# The program is killed under `fail = "wire"`: what it has left in the drivers carries TCP, too. Then it is
+# started again and stopped, which takes that away.
+killed() {
+    scene=killed.
+    start wire || fact unreachable "the far end does not answer"
+    kill -KILL "$tollgate"
+    wait "$tollgate"
+    await 30 client ping -c 1 -W 1 $SERVER
+    fact page "$(fetch 20 http://$SERVER/page.bin | sum)"
+    start wire || fact unreachable_again "the far end does not answer"
+    fact page_again "$(fetch 20 http://$SERVER/page.bin | sum)"
+    stop
+    scene=
 }
 
 stop() {
