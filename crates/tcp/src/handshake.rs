@@ -298,7 +298,11 @@ impl Handshake {
             }
             Direction::ToClient => {
                 if ack && self.acknowledges(self.offer, segment) {
-                    return Ok(Progress::Reset);
+                    // Linux and Windows ignore a RST whose timestamp echo was never sent; others may
+                    // not look.
+                    // Control that is read in two ways does not pass.
+                    let possible = self.offer.terms.may_echo(segment);
+                    return if possible { Ok(Progress::Reset) } else { Err(Invalid::Paws) };
                 }
                 if self.server_isns().any(|isn| segment.seq == isn + 1) {
                     return Ok(Progress::Reset);

@@ -4,6 +4,10 @@ use tollgate_wire::Seq;
 use crate::Segment;
 use crate::half::SCALE_MAX;
 
+/// How much older than the last a timestamp may be that the SYN carried when it was first sent, in
+/// ticks: two minutes of a clock that ticks each millisecond. A guess; a RST answers the last copy.
+const ECHO_AGE_MAX: u32 = 120_000;
+
 bitflags! {
     /// Which options a SYN or SYN-ACK carries. What counts is what both say.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +80,17 @@ impl Terms {
     /// How far its windows are shifted, if `agreed` says that they are.
     pub(super) fn shift(self, agreed: Says) -> u8 {
         if agreed.contains(Says::SCALE) { self.scale } else { 0 }
+    }
+
+    /// Whether `segment` can be an answer to this SYN by its timestamp echo, if it has one. Zero is
+    /// none (RFC 7323 section 3.2), and nobody answers a SYN without timestamps with one.
+    pub(super) fn may_echo(self, segment: &Segment) -> bool {
+        let echo = segment.options.timestamps.map(|timestamps| timestamps.echo);
+        match (echo, self.clock()) {
+            (None, _) | (Some(0), Some(_)) => true,
+            (Some(_), None) => false,
+            (Some(echo), Some(sent)) => sent.wrapping_sub(echo) <= ECHO_AGE_MAX,
+        }
     }
 
     /// Its TSval, if it is known.

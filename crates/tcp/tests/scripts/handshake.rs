@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tollgate_tcp::{Invalid, State};
-use tollgate_wire::Flags;
+use tollgate_wire::{Flags, Timestamps};
 
 use crate::support::{C, ENDS, Ends, Fate, Gate, Packet, S, established};
 
@@ -471,6 +471,30 @@ fn only_a_rst_that_acknowledges_the_syn_refuses_it() {
     assert!(!gate.reset);
     gate.passes(refusal(ENDS.client + 1));
     assert!(gate.reset);
+}
+
+// Linux ignores a RST whose echo is impossible: the forger guessed. E13 is about established ones.
+#[test]
+fn a_rst_that_echoes_a_timestamp_never_sent_refuses_no_syn() {
+    let refusal = |echo| {
+        let mut rst = Packet::new(S, 0, ENDS.client + 1, Flags::RST | Flags::ACK, b"");
+        rst.options.timestamps = Some(Timestamps { value: 1, echo });
+        rst
+    };
+    for echo in [1, 800_000, 1_000_001] {
+        let mut gate = Gate::default();
+        gate.passes(ENDS.syn().timestamp(1_000_000));
+        gate.drops(refusal(echo), Invalid::Paws);
+        gate.passes(refusal(1_000_000));
+    }
+    let mut gate = syn_sent();
+    gate.drops(refusal(0), Invalid::Paws);
+    gate.passes(Packet::new(S, 0, ENDS.client + 1, Flags::RST | Flags::ACK, b""));
+    for echo in [0, 999_999] {
+        let mut gate = Gate::default();
+        gate.passes(ENDS.syn().timestamp(1_000_000));
+        gate.passes(refusal(echo));
+    }
 }
 
 #[test]
