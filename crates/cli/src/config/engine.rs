@@ -6,7 +6,7 @@ use std::time::Duration;
 use tollgate_engine as engine;
 use tollgate_link::xsk;
 
-use super::{Config, Fail, Midstream, Mode, Other};
+use super::{Config, Fail, FastOpen, Midstream, Mode, Other};
 
 /// Chunks of a worker besides those that its flows may hold: batches and hand-offs under way.
 const FRAMES_UNDER_WAY: u32 = 1024;
@@ -43,6 +43,10 @@ impl Config {
                 Midstream::Drop => engine::Midstream::Drop,
                 Midstream::Pass => engine::Midstream::Pass,
                 Midstream::Pickup => engine::Midstream::Pickup,
+            },
+            fast_open: match self.fast_open {
+                FastOpen::Strip => engine::FastOpen::Strip,
+                FastOpen::Allow => engine::FastOpen::Allow,
             },
             other: match self.other {
                 Other::Kernel | Other::User => engine::OtherTraffic::Pass,

@@ -18,6 +18,8 @@ pub use metrics_address::MetricsAddress;
 pub struct Config {
     /// Packets of connections whose beginning was not seen. Default: `drop`.
     pub midstream: Midstream,
+    /// Payload of a SYN that asks for Fast Open. Default: `strip`.
+    pub fast_open: FastOpen,
     /// Frames that are no TCP: ARP, UDP, ICMP… Default: `kernel`.
     pub other: Other,
     /// What becomes of TCP while no worker runs. Default: `wire`.
@@ -110,6 +112,16 @@ pub enum Midstream {
     Pickup,
 }
 
+/// What becomes of data on a SYN (TCP Fast Open, RFC 7413).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FastOpen {
+    /// Take it off: the client sends it again after the handshake, a round trip later
+    Strip,
+    /// Show it to the rules, and let it go with the SYN: a forged address gets data to the server
+    Allow,
+}
+
 /// Who carries frames that are no TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -159,6 +171,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             midstream: Midstream::Drop,
+            fast_open: FastOpen::Strip,
             other: Other::Kernel,
             fail: Fail::Wire,
             on_rule_error: OnRuleError::Drop,

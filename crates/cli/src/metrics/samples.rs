@@ -102,6 +102,11 @@ fn levels(samples: &mut Vec<Sample>, gauges: &Gauges) {
     let plain = [
         ("tollgate_held_frames", "Frames that wait behind a gap.", gauges.held_frames),
         ("tollgate_held_bytes", "Bytes of payload that wait behind a gap.", gauges.held_bytes),
+        (
+            "tollgate_retained_bytes",
+            "Bytes that left and are not acknowledged, kept to compare copies with.",
+            gauges.retained_bytes,
+        ),
         ("tollgate_fragments_waiting", "IP fragments that wait for the rest.", gauges.fragments),
         ("tollgate_datagrams_waiting", "IP datagrams not whole yet.", gauges.datagrams),
     ];
