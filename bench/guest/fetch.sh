@@ -42,6 +42,8 @@ Dir::State::lists "$root/lists";
 Dir::Cache "$root";
 Dir::Cache::archives "$root/archives";
 Acquire::Languages "none";
+Acquire::Retries "1";
+Acquire::http::Timeout "30";
 APT::Sandbox::User "root";
 CONF
     export APT_CONFIG=$root/apt.conf
