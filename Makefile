@@ -49,7 +49,7 @@ bench: build ## the engine alone, then the lab beside a bridge and a bare forwar
 	@bench/lab/compare.sh $(TARGET)/release/tollgate
 
 guest-test: build ## zero-copy on virtio-net and Intel igb, in a guest of QEMU's own emulation (no KVM)
-	@bench/guest/guest.sh $(TARGET)/guest $(TARGET)/release/tollgate
+	@bench/guest/guest.sh "$(abspath $(TARGET))/guest" $(TARGET)/release/tollgate
 
 fuzz: prerequisites ## every fuzz target for FUZZ_SECONDS (600) each; needs nightly and cargo-fuzz
 	@for target in $$($(CARGO) +nightly fuzz list); do \
