@@ -28,7 +28,7 @@ impl Zombie {
     }
 
     /// Whether a RST may travel in `direction` now; if so, it is counted as sent. Some at once, for
-    /// a window of data in flight, then few (tcp.md 1.5).
+    /// a window of data in flight, then few.
     pub(crate) fn may_answer(&mut self, direction: Direction, now: Timestamp) -> bool {
         let asked = match direction {
             Direction::ToClient => self.answers_client,
