@@ -70,7 +70,7 @@ impl Policy for Look {
     fn receive_data(
         &mut self,
         _flow: &mut Flow<'_>,
-        data: &Data<'_>,
+        data: &mut Data<'_>,
         _direction: Direction,
         _reports: &mut Reports,
     ) -> Verdict {

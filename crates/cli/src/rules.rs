@@ -144,7 +144,7 @@ impl Policy for Chosen {
     fn receive_data(
         &mut self,
         flow: &mut Flow<'_>,
-        data: &Data<'_>,
+        data: &mut Data<'_>,
         direction: Direction,
         reports: &mut Reports,
     ) -> Verdict {

@@ -158,7 +158,7 @@ impl Policy for Witness {
     fn receive_data(
         &mut self,
         flow: &mut Flow<'_>,
-        data: &Data<'_>,
+        data: &mut Data<'_>,
         direction: Direction,
         _: &mut Reports,
     ) -> Verdict {

@@ -91,7 +91,7 @@ impl<P: Policy> Rules<P> {
         &mut self,
         about: &mut Identity,
         state: State,
-        data: &Data<'_>,
+        data: &mut Data<'_>,
         direction: Direction,
         now: Timestamp,
         counters: &mut Counters,

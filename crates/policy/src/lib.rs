@@ -16,7 +16,7 @@ mod verdict;
 
 use tollgate_wire::Direction;
 
-pub use data::Data;
+pub use data::{Data, Edit, EditError, Wishes};
 pub use flow::{Flow, FlowId, PacketView, Traffic};
 pub use report::{
     Alert, Completion, Confidence, Connection, Level, Log, Method, Phase, Report, Reports, Severity,
@@ -24,7 +24,7 @@ pub use report::{
 pub use verdict::Verdict;
 
 bitflags::bitflags! {
-    /// The events that a policy listens to.
+    /// The events that a policy listens to, and whether it changes what it sees.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Interest: u8 {
         /// [`Policy::new_connection`]
@@ -35,6 +35,15 @@ bitflags::bitflags! {
         const RECEIVE_DATA = 1 << 2;
         /// [`Policy::end_connection`]
         const END_CONNECTION = 1 << 3;
+        /// All four events.
+        const EVENTS = Self::NEW_CONNECTION.bits()
+            | Self::RECEIVE_PACKET.bits()
+            | Self::RECEIVE_DATA.bits()
+            | Self::END_CONNECTION.bits();
+        /// Not an event: the right to change and hold what `receive_data` shows. It has a price:
+        /// segments that arrive early must wait for the gap before them, since bytes that have left
+        /// cannot move any more.
+        const EDIT_DATA = 1 << 4;
     }
 }
 
@@ -49,7 +58,7 @@ bitflags::bitflags! {
 pub trait Policy {
     /// The events wanted; asked once, before the first packet.
     fn interest(&self) -> Interest {
-        Interest::all()
+        Interest::EVENTS
     }
 
     /// A first SYN (or, where the configuration picks flows up in mid-stream, a first packet).
@@ -78,11 +87,14 @@ pub trait Policy {
     }
 
     /// Bytes that have become readable: in order, each exactly once, and the end of the stream
-    /// ([`Data::is_end`]). They wait for this verdict; none has left.
+    /// ([`Data::is_end`]). They wait for this verdict; none can be read behind us before it.
+    ///
+    /// Who said [`Interest::EDIT_DATA`] may change them and hold them back ([`Data::replace`],
+    /// [`Data::hold_from`]).
     fn receive_data(
         &mut self,
         flow: &mut Flow<'_>,
-        data: &Data<'_>,
+        data: &mut Data<'_>,
         direction: Direction,
         reports: &mut Reports,
     ) -> Verdict {

@@ -68,7 +68,7 @@ fn receive_data(criterion: &mut Criterion) {
                 data.push(black_box(&payload));
                 let verdict = policy.receive_data(
                     &mut flow(&mut tag),
-                    &data,
+                    &mut data,
                     Direction::ToServer,
                     &mut reports,
                 );

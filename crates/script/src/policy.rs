@@ -215,7 +215,7 @@ impl Policy for LuaPolicy {
     fn receive_data(
         &mut self,
         flow: &mut Flow<'_>,
-        data: &Data<'_>,
+        data: &mut Data<'_>,
         direction: Direction,
         reports: &mut Reports,
     ) -> Verdict {

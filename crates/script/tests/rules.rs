@@ -21,7 +21,7 @@ fn all_four_events_reach_their_rules_in_order() {
         haka.rule{ on = e.receive_data, eval = function(flow, current, dir) print('data', #current, dir) end }
         haka.rule{ hook = e.end_connection, eval = function(flow) print('end', flow.srcport) end }",
     );
-    assert_eq!(scene.policy.interest(), Interest::all());
+    assert_eq!(scene.policy.interest(), Interest::EVENTS);
     assert_eq!(scene.open(), Verdict::Accept);
     scene.packet(ToServer, b"ab");
     scene.data_in(ToClient, &[b"ab", b"c"], false);

@@ -70,7 +70,7 @@ impl<F: Frame> Flow<F> {
         if cx.rules.wants_data() && (fresh > 0 || first.fin) {
             let mut data = Data::new(offset - u64::from(fresh), first.fin);
             data.push(range(first.buffer.0.payload(), &first.fresh));
-            verdict = self.show(cx, &data, direction);
+            verdict = self.show(cx, &mut data, direction);
         }
         if verdict == Verdict::Accept {
             self.tracker.forwarded(direction, edge);
@@ -138,7 +138,7 @@ impl<F: Frame> Flow<F> {
             for ready in &ready {
                 data.push(range(ready.buffer.0.payload(), &ready.fresh));
             }
-            verdict = self.show(cx, &data, direction);
+            verdict = self.show(cx, &mut data, direction);
             drop(data);
             *cx.ready = ready;
         }
@@ -161,7 +161,7 @@ impl<F: Frame> Flow<F> {
     fn show<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
-        data: &Data<'_>,
+        data: &mut Data<'_>,
         direction: Direction,
     ) -> Verdict {
         let (state, counters) = (self.tracker.state(), &mut cx.ports.counters);

@@ -67,7 +67,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let mut data = Data::new(0, false);
         data.push(packet.payload());
         let (to, counters) = (Direction::ToServer, &mut self.ports.counters);
-        Some(self.rules.receive_data(about, State::SynSent, &data, to, now, counters))
+        Some(self.rules.receive_data(about, State::SynSent, &mut data, to, now, counters))
     }
 }
 

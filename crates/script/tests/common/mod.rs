@@ -118,7 +118,7 @@ impl Scene {
             data.push(chunk);
         }
         self.offset += u64::try_from(data.len()).unwrap();
-        self.fire(|policy, flow, reports| policy.receive_data(flow, &data, direction, reports))
+        self.fire(|policy, flow, reports| policy.receive_data(flow, &mut data, direction, reports))
     }
 
     pub fn end(&mut self) {

@@ -25,7 +25,7 @@ pub(crate) struct Script {
 impl Default for Script {
     fn default() -> Self {
         Self {
-            interest: Interest::all(),
+            interest: Interest::EVENTS,
             events: Vec::new(),
             on_new: Verdict::Accept,
             on_packet: Verdict::Accept,
@@ -88,7 +88,7 @@ impl Policy for Script {
     fn receive_data(
         &mut self,
         flow: &mut Flow<'_>,
-        data: &Data<'_>,
+        data: &mut Data<'_>,
         direction: Direction,
         _reports: &mut Reports,
     ) -> Verdict {
