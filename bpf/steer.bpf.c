@@ -4,8 +4,9 @@
  *
  * TCP goes to the AF_XDP socket of the queue it came in on. That includes every fragment of a TCP
  * datagram, and frames whose headers are broken: user space refuses those with a reason, and counts
- * them. The rest (ARP, UDP, ICMP, ...) is not inspected. It crosses to the peer port in the kernel,
- * or goes to user space as well, or is dropped: steer_other says which.
+ * them. So do ICMP errors that quote TCP, or may: user space holds them against the connection that
+ * they are about. The rest (ARP, UDP, other ICMP, ...) is not inspected. It crosses to the peer port
+ * in the kernel, or goes to user space as well, or is dropped: steer_other says which.
  *
  * Each port has an instance of its own, with maps of its own. So the queue is the key of every map,
  * nothing is looked up by interface, and a port can be replaced without touching its peer.
@@ -82,6 +83,13 @@ struct extension_hdr {
 	__u8 len;
 };
 
+struct icmp_hdr {
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__be32 rest;
+};
+
 struct fragment_hdr {
 	__u8 next;
 	__u8 reserved;
@@ -96,6 +104,17 @@ struct fragment_hdr {
 #define EXTENSION_AUTHENTICATION 51
 #define EXTENSION_DESTINATION 60
 #define FRAGMENT_OFFSET_OR_MORE 0xfff9
+#define FRAGMENT_OFFSET 0xfff8
+#define IPV4_OFFSET 0x1fff
+#define IPV4_OFFSET_OR_MORE 0x3fff
+#define ICMPV6_INFORMATIONAL 128
+
+/* linux/icmp.h pulls in headers of a C library, which a BPF program has not. */
+#define ICMP_UNREACHABLE 3
+#define ICMP_SOURCE_QUENCH 4
+#define ICMP_REDIRECT 5
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETER_PROBLEM 12
 
 /* The header at the cursor, which moves past it; NULL when the frame ends before. */
 static __always_inline void *hdr_take(struct hdr_cursor *nh, __u32 size)
@@ -133,8 +152,65 @@ static __always_inline bool parse_ethernet(struct hdr_cursor *nh, __be16 *type)
 }
 
 /*
- * Every fragment of an IPv4 datagram carries its protocol, so fragments need no case of their own.
- * The lengths are user space's to check, since only TCP's are of interest.
+ * An ICMP error quotes the head of a packet (RFC 792). What it says of the quoted packet is user space's
+ * to read; here one field tells whether that was TCP. No host takes an error that ends before the field,
+ * unless the rest of it comes in another fragment: then user space has it, to refuse it.
+ */
+static __always_inline enum kind parse_icmpv4(struct hdr_cursor *nh, bool is_fragment)
+{
+	struct icmp_hdr *icmp = hdr_take(nh, sizeof(*icmp));
+	struct iphdr *quoted;
+
+	if (!icmp)
+		return is_fragment ? KIND_TCP : KIND_OTHER;
+	switch (icmp->type) {
+	case ICMP_UNREACHABLE:
+	case ICMP_SOURCE_QUENCH:
+	case ICMP_REDIRECT:
+	case ICMP_TIME_EXCEEDED:
+	case ICMP_PARAMETER_PROBLEM:
+		break;
+	default:
+		return KIND_OTHER;
+	}
+	quoted = hdr_take(nh, sizeof(*quoted));
+	if (!quoted)
+		return is_fragment ? KIND_TCP : KIND_OTHER;
+	return quoted->protocol == IPPROTO_TCP ? KIND_TCP : KIND_OTHER;
+}
+
+/*
+ * The same for ICMPv6 (RFC 4443), whose types below 128 are errors, known or not. A quoted extension
+ * header may have TCP behind it: user space walks on.
+ */
+static __always_inline enum kind parse_icmpv6(struct hdr_cursor *nh, bool is_fragment)
+{
+	struct icmp_hdr *icmp = hdr_take(nh, sizeof(*icmp));
+	struct ipv6hdr *quoted;
+
+	if (!icmp)
+		return is_fragment ? KIND_TCP : KIND_OTHER;
+	if (icmp->type >= ICMPV6_INFORMATIONAL)
+		return KIND_OTHER;
+	quoted = hdr_take(nh, sizeof(*quoted));
+	if (!quoted)
+		return is_fragment ? KIND_TCP : KIND_OTHER;
+	switch (quoted->nexthdr) {
+	case IPPROTO_TCP:
+	case EXTENSION_HOP_BY_HOP:
+	case EXTENSION_ROUTING:
+	case EXTENSION_FRAGMENT:
+	case EXTENSION_AUTHENTICATION:
+	case EXTENSION_DESTINATION:
+		return KIND_TCP;
+	default:
+		return KIND_OTHER;
+	}
+}
+
+/*
+ * Every fragment of an IPv4 datagram carries its protocol, so fragments of TCP need no case of their
+ * own. The lengths are user space's to check, since only TCP's are of interest.
  */
 static __always_inline enum kind parse_ipv4(struct hdr_cursor *nh)
 {
@@ -142,7 +218,12 @@ static __always_inline enum kind parse_ipv4(struct hdr_cursor *nh)
 
 	if (!ip || ip->version != 4 || ip->ihl < 5)
 		return KIND_MALFORMED;
-	return ip->protocol == IPPROTO_TCP ? KIND_TCP : KIND_OTHER;
+	if (ip->protocol == IPPROTO_TCP)
+		return KIND_TCP;
+	if (ip->protocol != IPPROTO_ICMP || ip->frag_off & bpf_htons(IPV4_OFFSET))
+		return KIND_OTHER;
+	nh->pos += ip->ihl * 4 - sizeof(*ip);
+	return parse_icmpv4(nh, ip->frag_off & bpf_htons(IPV4_OFFSET_OR_MORE));
 }
 
 /*
@@ -158,6 +239,7 @@ static __always_inline enum kind parse_ipv6(struct hdr_cursor *nh)
 	struct extension_hdr *extension;
 	struct fragment_hdr *fragment;
 	bool is_fragment = false;
+	bool is_later = false;
 	__u8 next;
 	int i;
 
@@ -190,10 +272,13 @@ static __always_inline enum kind parse_ipv6(struct hdr_cursor *nh)
 			if (!fragment)
 				return KIND_MALFORMED;
 			is_fragment = fragment->offset_and_flags & bpf_htons(FRAGMENT_OFFSET_OR_MORE);
+			is_later = fragment->offset_and_flags & bpf_htons(FRAGMENT_OFFSET);
 			next = fragment->next;
 			break;
 		case IPPROTO_TCP:
 			return KIND_TCP;
+		case IPPROTO_ICMPV6:
+			return is_later ? KIND_OTHER : parse_icmpv6(nh, is_fragment);
 		default:
 			return KIND_OTHER;
 		}

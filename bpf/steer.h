@@ -12,7 +12,7 @@
 /* IPv6 extension headers that are walked. Longer chains go to user space, which refuses them. */
 #define STEER_EXTENSIONS_MAX 8
 
-/* What becomes of frames that carry no TCP. */
+/* What becomes of frames that neither carry TCP nor are about it. */
 enum steer_other {
 	STEER_OTHER_IS_KERNEL,	/* to the peer port, inside the kernel */
 	STEER_OTHER_IS_USER,	/* to the socket, like TCP */
@@ -27,7 +27,7 @@ enum steer_fail {
 
 /* The fates of a frame. Each frame has exactly one, so that their sum is what arrived. */
 enum steer_verdict {
-	STEER_TO_SOCKET,	/* TCP, or a fragment of it, to the socket of its queue */
+	STEER_TO_SOCKET,	/* TCP, a fragment of it, or an ICMP error about it, to the socket of its queue */
 	STEER_MALFORMED,	/* broken headers, to the socket, where they are counted by reason */
 	STEER_OTHER_USER,	/* no TCP, to the socket */
 	STEER_OTHER_KERNEL,	/* no TCP, to the peer port */

@@ -4,11 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use tollgate_wire::fragment::{FragmentHeaders, Split};
-use tollgate_wire::{Checksum, Flags, Packet, Refusal};
+use tollgate_wire::{Checksum, Flags, IcmpError, Malformed, Packet, Refusal, Seq};
 
 fuzz_target!(|bytes: &[u8]| {
     fragment(bytes);
     let [start, end, frame @ ..] = bytes else { return };
+    icmp_error(frame);
     let mut packet = match Packet::parse(frame.to_vec()) {
         Ok(packet) => packet,
         Err(rejected) => {
@@ -45,6 +46,18 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(*Packet::parse(frame).expect("still a packet").headers(), headers);
     }
 });
+
+/// What is quoted anew reads as it was written, and is as intact as before.
+fn icmp_error(frame: &[u8]) {
+    let Ok(Some(mut error)) = IcmpError::parse(frame) else { return };
+    let mut other = frame.to_vec();
+    error.requote(&mut other, Seq(!error.seq.0));
+    assert_eq!(IcmpError::parse(&other), Ok(Some(error)));
+    *other.last_mut().expect("it has a header") ^= 1;
+    let changed = IcmpError::parse(&other);
+    // Padding is nobody's.
+    assert!(changed == Ok(Some(error)) || changed == Err(Malformed::IcmpChecksum));
+}
 
 fn fragment(frame: &[u8]) {
     let Ok(headers) = FragmentHeaders::parse(frame) else { return };

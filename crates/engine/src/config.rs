@@ -69,7 +69,8 @@ pub enum Sharding {
     Hash,
     /// The worker at which it arrives: for network cards that are *known* to bring both directions
     /// of a flow to one queue. Fragments are then put together where they arrive, and what they
-    /// make is looked up there.
+    /// make is looked up there; so is the flow that an ICMP error quotes, which no card brings to
+    /// the right queue.
     Queue,
 }
 

@@ -142,11 +142,15 @@ pub enum Cause {
     Stopped,
     /// Held when frames had crossed unseen.
     Bypassed,
+    /// An ICMP error that quotes a number that is not in flight (RFC 5927).
+    IcmpOffWindow,
+    /// An ICMP error about no connection that is known.
+    IcmpNoConnection,
 }
 
 impl Cause {
     /// Every one, in order of its discriminant.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::NoConnection,
         Self::ConnectionOver,
         Self::HeldFull,
@@ -166,6 +170,8 @@ impl Cause {
         Self::Closed,
         Self::Stopped,
         Self::Bypassed,
+        Self::IcmpOffWindow,
+        Self::IcmpNoConnection,
     ];
 
     /// As metrics name it.
@@ -191,6 +197,8 @@ impl Cause {
             Self::Closed => "closed",
             Self::Stopped => "stopped",
             Self::Bypassed => "bypassed",
+            Self::IcmpOffWindow => "icmp_off_window",
+            Self::IcmpNoConnection => "icmp_no_connection",
         }
     }
 }

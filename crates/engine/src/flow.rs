@@ -1,5 +1,6 @@
 //! An established connection, and what its packets mean for it.
 
+mod in_flight;
 mod resume;
 mod stream;
 

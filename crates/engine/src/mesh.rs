@@ -3,7 +3,7 @@
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use tollgate_link::Port;
-use tollgate_wire::Packet;
+use tollgate_wire::{IcmpError, Packet};
 
 /// One worker's ends of all rings.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) enum Message<F> {
     },
     /// A fragment, for the worker where its datagram is put together.
     Fragment { frame: F, port: Port },
+    /// An ICMP error, for the owner of the flow that it quotes.
+    IcmpError { frame: F, error: IcmpError, port: Port, hash: u64 },
 }
 
 /// Rings between every two of `workers` workers, for at most `capacity` frames each; the ends of
@@ -89,7 +91,7 @@ impl<F: AsRef<[u8]>> Message<F> {
     pub(crate) fn into_frame(self) -> F {
         match self {
             Self::Packet { packet, .. } => packet.into_frame(),
-            Self::Fragment { frame, .. } => frame,
+            Self::Fragment { frame, .. } | Self::IcmpError { frame, .. } => frame,
         }
     }
 }

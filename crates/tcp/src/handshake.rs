@@ -148,6 +148,28 @@ impl Handshake {
         )
     }
 
+    /// Whether what left as `seq` in `direction` may be in flight: a SYN or SYN-ACK that is
+    /// remembered, or what stands right behind it.
+    #[must_use]
+    pub fn is_in_flight(&self, direction: Direction, seq: Seq) -> bool {
+        let behind = |isn: Seq, len: u16| (0..=i32::from(len) + 1).contains(&seq.distance(isn));
+        match direction {
+            Direction::ToServer => {
+                let previous = self.previous_isn();
+                behind(self.client_isn(), self.early)
+                    || previous.is_some_and(|isn| behind(isn, self.early))
+            }
+            // A bare SYN of the server's stands aside.
+            Direction::ToClient => {
+                let aside = match self.aside {
+                    Aside::Syn(isn) | Aside::ClientAnswered(isn) => Some(isn),
+                    Aside::Nothing | Aside::Challenge(_) => None,
+                };
+                self.server_isns().chain(aside).any(|isn| behind(isn, 0))
+            }
+        }
+    }
+
     /// The client's number: that of its newest SYN.
     pub(crate) const fn client_isn(&self) -> Seq {
         self.offer.isn

@@ -13,16 +13,18 @@ use crate::{Flags, FlowKey, Headers, IpVersion, Malformed, Other, Refusal, Seq};
 /// IP protocol numbers (IANA) that matter here.
 pub(crate) mod protocol {
     pub(crate) const HOP_BY_HOP: u8 = 0;
+    pub(crate) const ICMP: u8 = 1;
     pub(crate) const TCP: u8 = 6;
     pub(crate) const ROUTING: u8 = 43;
     pub(crate) const FRAGMENT: u8 = 44;
     pub(crate) const AUTHENTICATION: u8 = 51;
+    pub(crate) const ICMPV6: u8 = 58;
     pub(crate) const DESTINATION: u8 = 60;
 }
 
 /// Extension headers walked at most. RFC 8200 section 4.1 names six that may occur; an attacker may
 /// send thousands.
-const EXTENSIONS_MAX: usize = 8;
+pub(crate) const EXTENSIONS_MAX: usize = 8;
 
 /// The IP layer of a frame.
 pub(crate) struct IpLayer {
@@ -131,12 +133,12 @@ pub(crate) struct Chain {
 
 impl Chain {
     /// The fixed header only.
-    fn start(datagram: &[u8]) -> Self {
+    pub(crate) fn start(datagram: &[u8]) -> Self {
         Self { protocol: datagram.get(6).copied().unwrap_or(0), end: 40, named_at: 6 }
     }
 
     /// One header further. None when the datagram ends inside it.
-    fn step(self, datagram: &[u8]) -> Option<Self> {
+    pub(crate) fn step(self, datagram: &[u8]) -> Option<Self> {
         let header = datagram.get(self.end..)?.first_chunk::<8>()?;
         let len = match self.protocol {
             protocol::FRAGMENT => 8,
@@ -174,7 +176,7 @@ pub(crate) fn unfragmentable(datagram: &[u8]) -> Result<Chain, Malformed> {
 }
 
 /// Walks all of it. Atomic fragments (RFC 6946) are whole datagrams.
-fn extensions(datagram: &[u8]) -> Result<Chain, Refusal> {
+pub(crate) fn extensions(datagram: &[u8]) -> Result<Chain, Refusal> {
     let mut chain = Chain::start(datagram);
     for _ in 0..EXTENSIONS_MAX {
         if !is_extension(chain.protocol) {

@@ -19,9 +19,11 @@ pub enum Other {
     Ip,
     /// Another EtherType, or more than two VLAN tags.
     Link,
+    /// An ICMP error about a TCP segment ([`crate::IcmpError`]).
+    IcmpError,
 }
 
-/// Why a TCP packet cannot be believed.
+/// Why a TCP packet, or an ICMP error about one, cannot be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[repr(u8)]
 pub enum Malformed {
@@ -53,11 +55,18 @@ pub enum Malformed {
     /// Port 0.
     #[error("TCP port 0")]
     TcpPort,
+    /// An ICMP error about TCP that no host takes or no honest one sends
+    /// ([`crate::IcmpError::parse`]).
+    #[error("ICMP error with a broken quote")]
+    Icmp,
+    /// The same, with a wrong checksum (RFC 792, RFC 4443 section 2.3).
+    #[error("ICMP checksum wrong")]
+    IcmpChecksum,
 }
 
 impl Other {
     /// Every one, in order of its discriminant.
-    pub const ALL: [Self; 3] = [Self::Arp, Self::Ip, Self::Link];
+    pub const ALL: [Self; 4] = [Self::Arp, Self::Ip, Self::Link, Self::IcmpError];
 
     /// As metrics name it.
     #[must_use]
@@ -66,13 +75,14 @@ impl Other {
             Self::Arp => "arp",
             Self::Ip => "ip",
             Self::Link => "link",
+            Self::IcmpError => "icmp_error",
         }
     }
 }
 
 impl Malformed {
     /// Every one, in order of its discriminant.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Ethernet,
         Self::Ipv4,
         Self::Ipv4Checksum,
@@ -82,6 +92,8 @@ impl Malformed {
         Self::TcpChecksum,
         Self::TcpFlags,
         Self::TcpPort,
+        Self::Icmp,
+        Self::IcmpChecksum,
     ];
 
     /// As metrics name it.
@@ -97,6 +109,8 @@ impl Malformed {
             Self::TcpChecksum => "tcp_checksum",
             Self::TcpFlags => "tcp_flags",
             Self::TcpPort => "tcp_port",
+            Self::Icmp => "icmp",
+            Self::IcmpChecksum => "icmp_checksum",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod early;
 mod expire;
 mod handshake;
+mod icmp;
 mod receive;
 mod resume;
 mod track;
@@ -25,6 +26,7 @@ use crate::ports::Ports;
 use crate::retained::Retained;
 use crate::rules::{Numbers, Rules};
 use crate::store::Store;
+use icmp::Notice;
 
 /// One core's share of the traffic. Owns everything it touches; shares nothing.
 #[derive(Debug)]
@@ -50,6 +52,7 @@ pub struct Worker<L: Link, P> {
     // Scratch, empty between turns; here so that no turn allocates.
     frames: Vec<L::Frame>,
     arrivals: Vec<Arrival<L::Frame>>,
+    notices: Vec<Notice<L::Frame>>,
     handed: Vec<(L::Frame, Port)>,
     ready: Vec<Ready<Buffer<L::Frame>>>,
 }
@@ -127,6 +130,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             standings: [0; STANDINGS],
             frames: Vec::with_capacity(batch),
             arrivals: Vec::with_capacity(arrivals),
+            notices: Vec::with_capacity(arrivals),
             handed: Vec::with_capacity(arrivals),
             ready: Vec::with_capacity(64),
             config,

@@ -4,8 +4,9 @@ use tollgate_link::{Link, Port};
 use tollgate_policy::Policy;
 use tollgate_wire::{Checksum, Malformed, Packet, Refusal, Rejected, Timestamp};
 
+use super::icmp::Notice;
 use super::{Arrival, Worker};
-use crate::config::{OtherTraffic, Sharding};
+use crate::config::Sharding;
 use crate::counters::{Cause, Reason};
 use crate::mesh::Message;
 
@@ -27,10 +28,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         match Packet::parse(frame) {
             Ok(packet) => self.verify(packet, port),
             Err(Rejected { frame, why }) => match why {
-                Refusal::Other(other) if self.config.other == OtherTraffic::Pass => {
-                    self.ports.pass(frame, port.peer(), other);
-                }
-                Refusal::Other(_) => self.ports.drop(frame, Reason::Cause(Cause::Other)),
+                Refusal::Other(other) => self.no_tcp(frame, port, other),
                 Refusal::Fragment => self.fragment(frame, port, now),
                 Refusal::Malformed(why) => self.ports.drop(frame, Reason::Malformed(why)),
             },
@@ -89,7 +87,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         }
     }
 
-    fn hand_out(&mut self, owner: usize, message: Message<L::Frame>) {
+    pub(super) fn hand_out(&mut self, owner: usize, message: Message<L::Frame>) {
         match self.mesh.send(owner, message) {
             Ok(()) => self.ports.counters.handed_out += 1,
             Err(back) => self.ports.drop(back.into_frame(), Reason::Cause(Cause::HandOffFull)),
@@ -99,6 +97,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// 2. Takes a batch from each other worker.
     pub(super) fn exchange(&mut self, now: Timestamp) {
         let (arrivals, fragments) = (&mut self.arrivals, &mut self.handed);
+        let notices = &mut self.notices;
         let mut taken = 0;
         self.mesh.receive(self.config.batch_max, |message| {
             taken += 1;
@@ -107,6 +106,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
                     arrivals.push(Arrival { packet, port, hash });
                 }
                 Message::Fragment { frame, port } => fragments.push((frame, port)),
+                Message::IcmpError { frame, error, port, hash } => {
+                    notices.push(Notice { frame, error, port, hash, after: arrivals.len() });
+                }
             }
         });
         self.ports.counters.handed_in += taken;
@@ -129,7 +131,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     /// Who owns what has this hash. Other bits than those that the flow table uses first, so that
     /// each worker's share is spread over all of its table.
-    fn owner(&self, hash: u64) -> usize {
+    pub(super) fn owner(&self, hash: u64) -> usize {
         match self.config.sharding {
             Sharding::Queue => self.config.worker,
             Sharding::Hash => {

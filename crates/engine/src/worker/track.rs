@@ -15,10 +15,14 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// 4. Everything that arrived this turn.
     pub(super) fn track(&mut self, now: Timestamp) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
-        for arrival in arrivals.drain(..) {
+        for (number, arrival) in arrivals.drain(..).enumerate() {
+            if !self.notices.is_empty() {
+                self.notices_before(number, now);
+            }
             self.packet(arrival, now);
         }
         self.arrivals = arrivals;
+        self.notices_before(usize::MAX, now);
     }
 
     fn packet(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {

@@ -18,6 +18,7 @@ mod copies;
 mod fast_open;
 mod frames;
 mod hostile;
+mod icmp;
 mod normal;
 mod simulation;
 mod verdicts;

@@ -1,6 +1,7 @@
 //! The frames: a description, the bytes, and what they are to the program.
 
 pub(crate) const TCP: u8 = 6;
+pub(crate) const ICMP: u8 = 1;
 pub(crate) const UDP: u8 = 17;
 pub(crate) const HOP_BY_HOP: u8 = 0;
 pub(crate) const ROUTING: u8 = 43;
@@ -98,6 +99,7 @@ pub(crate) fn cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
     let mut cases = ipv4_cases();
     cases.extend(ipv6_cases());
     cases.extend(ipv6_fragment_cases());
+    cases.extend(icmp_cases());
     cases.extend(other_cases());
     cases
 }
@@ -227,6 +229,74 @@ fn ipv6_fragment_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
     ]
 }
 
+/// An ICMP message: its header, and the first `len` bytes of the packet that it quotes.
+fn message(kind: u8, quoted: &[u8], len: usize) -> Vec<u8> {
+    let mut message = vec![kind, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(&quoted[..len]);
+    message
+}
+
+/// In IPv4 with this first byte and fragment word.
+fn icmpv4(first: u8, fragment: u16, message: &[u8]) -> Vec<u8> {
+    let mut packet = ipv4_with(first, fragment, ICMP);
+    packet.truncate(usize::from(first & 15) * 4);
+    packet.extend(message);
+    ethernet(&[], IPV4, &packet)
+}
+
+/// In IPv6 behind this chain.
+fn icmpv6(headers: &[(u8, Vec<u8>)], message: &[u8]) -> Vec<u8> {
+    let mut packet = ipv6(headers, ICMPV6);
+    packet.truncate(packet.len() - 20);
+    packet.extend(message);
+    ethernet(&[], IPV6, &packet)
+}
+
+pub(crate) fn icmp_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
+    use Kind::{Other, Tcp};
+    let (tcp, udp) = (ipv4(TCP), ipv4(UDP));
+    let (tcp6, udp6) = (ipv6(&[], TCP), ipv6(&[], UDP));
+    let behind = ipv6(&[extension(DESTINATION, 1)], UDP);
+    let more = 0x2000;
+    vec![
+        ("unreachable about TCP", icmpv4(0x45, 0, &message(3, &tcp, 28)), Tcp),
+        ("quench about TCP", icmpv4(0x45, 0, &message(4, &tcp, 28)), Tcp),
+        ("redirect about TCP", icmpv4(0x45, 0, &message(5, &tcp, 28)), Tcp),
+        ("time exceeded about TCP", icmpv4(0x45, 0, &message(11, &tcp, 28)), Tcp),
+        ("parameter problem about TCP", icmpv4(0x45, 0, &message(12, &tcp, 28)), Tcp),
+        ("unreachable about TCP, with options", icmpv4(0x4f, 0, &message(3, &tcp, 28)), Tcp),
+        ("unreachable about TCP, no ports", icmpv4(0x45, 0, &message(3, &tcp, 20)), Tcp),
+        ("unreachable about nobody knows what", icmpv4(0x45, 0, &message(3, &tcp, 19)), Other),
+        ("unreachable about UDP", icmpv4(0x45, 0, &message(3, &udp, 28)), Other),
+        ("echo that quotes TCP", icmpv4(0x45, 0, &message(8, &tcp, 28)), Other),
+        ("ICMP cut in its header", icmpv4(0x45, 0, &[3, 1, 0, 0, 0, 0, 0]), Other),
+        ("first fragment, about TCP", icmpv4(0x45, more, &message(3, &tcp, 28)), Tcp),
+        ("first fragment, quote hidden", icmpv4(0x45, more, &message(3, &tcp, 16)), Tcp),
+        ("first fragment, type hidden", icmpv4(0x45, more, &[3, 1, 0, 0, 0, 0, 0]), Tcp),
+        ("first fragment, about UDP", icmpv4(0x45, more, &message(3, &udp, 28)), Other),
+        ("later fragment of ICMP", icmpv4(0x45, 1, &message(3, &tcp, 28)), Other),
+        ("v6 unreachable about TCP", icmpv6(&[], &message(1, &tcp6, 48)), Tcp),
+        ("v6 too big about TCP", icmpv6(&[], &message(2, &tcp6, 60)), Tcp),
+        ("v6 time exceeded about TCP", icmpv6(&[], &message(3, &tcp6, 48)), Tcp),
+        ("v6 parameter problem about TCP", icmpv6(&[], &message(4, &tcp6, 40)), Tcp),
+        ("v6 unassigned error about TCP", icmpv6(&[], &message(127, &tcp6, 48)), Tcp),
+        ("v6 echo that quotes TCP", icmpv6(&[], &message(128, &tcp6, 48)), Other),
+        ("v6 too big about UDP", icmpv6(&[], &message(2, &udp6, 48)), Other),
+        ("v6 too big about options and UDP", icmpv6(&[], &message(2, &behind, 56)), Tcp),
+        ("v6 too big, quote hidden", icmpv6(&[], &message(2, &tcp6, 39)), Other),
+        (
+            "v6 too big behind options",
+            icmpv6(&[extension(HOP_BY_HOP, 1), authentication()], &message(2, &tcp6, 48)),
+            Tcp,
+        ),
+        ("v6 whole in one fragment", icmpv6(&[whole_fragment()], &message(2, &tcp6, 48)), Tcp),
+        ("v6 first fragment, about TCP", icmpv6(&[fragment(0)], &message(2, &tcp6, 48)), Tcp),
+        ("v6 first fragment, quote hidden", icmpv6(&[fragment(0)], &message(2, &tcp6, 8)), Tcp),
+        ("v6 first fragment, about UDP", icmpv6(&[fragment(0)], &message(2, &udp6, 48)), Other),
+        ("v6 later fragment of ICMP", icmpv6(&[fragment(9)], &message(2, &tcp6, 48)), Other),
+    ]
+}
+
 fn other_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
     use Kind::Other;
     vec![
@@ -239,19 +309,30 @@ fn other_cases() -> Vec<(&'static str, Vec<u8>, Kind)> {
     ]
 }
 
-/// With lengths, an IPv4 header checksum, ports and flags that a parser can believe.
+/// With ports and flags that a parser can believe, and [`sized`].
 pub(crate) fn whole(mut frame: Vec<u8>) -> Vec<u8> {
+    let tcp = frame.len().saturating_sub(20);
+    if ip_at(&frame) + 40 <= frame.len() {
+        frame[tcp..tcp + 4].copy_from_slice(&[0x30, 0x39, 0, 80]);
+        (frame[tcp + 12], frame[tcp + 13]) = (0x50, 0x10);
+    }
+    sized(frame)
+}
+
+fn ip_at(frame: &[u8]) -> usize {
     let mut at = 12;
     while at + 4 <= frame.len() && matches!((frame[at], frame[at + 1]), (0x81, 0) | (0x88, 0xa8)) {
         at += 4;
     }
-    let ip = at + 2;
-    let tcp = frame.len().saturating_sub(20);
+    at + 2
+}
+
+/// With lengths and an IPv4 header checksum that a parser can believe.
+pub(crate) fn sized(mut frame: Vec<u8>) -> Vec<u8> {
+    let ip = ip_at(&frame);
     if ip + 40 > frame.len() {
         return frame;
     }
-    frame[tcp..tcp + 4].copy_from_slice(&[0x30, 0x39, 0, 80]);
-    (frame[tcp + 12], frame[tcp + 13]) = (0x50, 0x10);
     let len = u16::try_from(frame.len() - ip).unwrap();
     match frame[ip] >> 4 {
         4 => {

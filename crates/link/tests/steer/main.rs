@@ -7,7 +7,9 @@ mod cases;
 
 use std::time::Duration;
 
-use cases::{IPV4, IPV6, Kind, SERVICE_VLAN, TCP, VLAN, cases, ethernet, ipv4, whole};
+use cases::{
+    IPV4, IPV6, Kind, SERVICE_VLAN, TCP, VLAN, cases, ethernet, icmp_cases, ipv4, sized, whole,
+};
 use tollgate_link::xsk::{
     Fail, OtherFrames, Verdict, VerdictCount,
     steer::{SteerConfig, SteerProgram, Storage},
@@ -206,10 +208,11 @@ fn noise_has_one_verdict_and_never_aborts() {
 }
 
 /// Frames that the program must never let cross unseen: those that `tollgate_wire` reads as TCP, or as
-/// a fragment of it. The two were written apart, each from the RFCs.
+/// a fragment of it, and ICMP errors that it has anything to say about. The two were written apart,
+/// each from the RFCs.
 #[test]
 fn what_the_parser_takes_for_tcp_never_crosses_unseen() {
-    use tollgate_wire::{Packet, Refusal};
+    use tollgate_wire::{IcmpError, Packet, Refusal};
 
     if !is_root() {
         return;
@@ -224,23 +227,29 @@ fn what_the_parser_takes_for_tcp_never_crosses_unseen() {
         state ^= state << 17;
         usize::try_from(state % below as u64).unwrap()
     };
-    let seeds: Vec<_> = cases().into_iter().map(|(_, frame, _)| whole(frame)).collect();
-    let mut tcp = 0;
+    type Seed = (Vec<u8>, fn(Vec<u8>) -> Vec<u8>);
+    let seed = |fix: fn(Vec<u8>) -> Vec<u8>| move |(_, frame, _)| (fix(frame), fix);
+    let mut seeds: Vec<Seed> = cases().into_iter().map(seed(whole)).collect();
+    seeds.extend(icmp_cases().into_iter().map(seed(sized)));
+    let (mut tcp, mut icmp) = (0, 0);
     for round in 0..30_000 {
-        let mut frame = seeds[round % seeds.len()].clone();
+        let (mut frame, fix) = seeds[round % seeds.len()].clone();
         // The first round is of the seeds as they are.
         if round >= seeds.len() && !frame.is_empty() {
             let place = next(frame.len());
-            frame[place] = [0, 6, 17, 43, 44, 51, 60, 0x45, 0x60, 255][next(10)];
-            frame = whole(frame);
+            frame[place] = [0, 1, 3, 6, 17, 43, 44, 51, 58, 60, 0x45, 0x60, 255][next(13)];
+            frame = fix(frame);
         }
-        let is_tcp = match Packet::parse(frame.as_slice()) {
-            Ok(_) => true,
-            Err(rejected) => rejected.why == Refusal::Fragment,
+        let (is_tcp, is_icmp) = match Packet::parse(frame.as_slice()).map_err(|no| no.why) {
+            Ok(_) | Err(Refusal::Fragment) => (true, false),
+            Err(Refusal::Other(_)) => (false, IcmpError::parse(&frame) != Ok(None)),
+            Err(Refusal::Malformed(_)) => (false, false),
         };
         let seen = program.run(&frame).unwrap() == XDP_REDIRECT;
-        assert!(seen || !is_tcp, "crossed unseen: {frame:02x?}");
+        assert!(seen || !(is_tcp || is_icmp), "crossed unseen: {frame:02x?}");
         tcp += usize::from(is_tcp);
+        icmp += usize::from(is_icmp);
     }
+    assert!(icmp > 2_000, "{icmp} of 30000 are too few to show anything");
     assert!(tcp > 5_000, "{tcp} of 30000 are too few to show anything");
 }

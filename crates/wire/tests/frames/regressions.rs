@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use tollgate_wire::fragment::{FragmentHeaders, Split};
-use tollgate_wire::{Checksum, Packet};
+use tollgate_wire::{Checksum, IcmpError, Packet};
 
 #[test]
 fn every_finding_stays_fixed() {
@@ -23,6 +23,7 @@ fn replay(bytes: &[u8]) {
     fragment(bytes);
     let [start, end, frame @ ..] = bytes else { return };
     fragment(frame);
+    let _ = IcmpError::parse(frame);
     let Ok(mut packet) = Packet::parse(frame.to_vec()) else { return };
     let _ = (packet.options(), packet.checksum(), packet.link_header(), packet.flow_label());
     packet.complete_checksum();

@@ -21,13 +21,23 @@ pub(super) const SCRIPTS: &[Script] = &[
     ("G04", || {
         let mut gate = established();
         pass(&mut gate, &c(1, "in flight"));
-        icmp_crosses(&mut gate, 4);
+        icmp(&mut gate, 1, true);
         pass(&mut gate, &c(10, "alive"));
+    }),
+    ("G05", || {
+        let mut gate = established();
+        pass_all(&mut gate, &[c(1, "in flight"), super::acks(5)]);
+        for seq in [1, 4, 11, 1_000_000] {
+            icmp(&mut gate, seq, false);
+        }
+        pass(&mut gate, &c(10, "alive"));
+        assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::IcmpOffWindow)), 4);
     }),
     ("G06", || {
         let mut gate = established();
         pass(&mut gate, &c(1, "in flight"));
-        icmp_crosses(&mut gate, 3);
+        icmp(&mut gate, 1, true);
+        icmp(&mut gate, 11, false);
         pass_all(&mut gate, &[c(10, "alive"), super::s(1, "too")]);
     }),
     ("G07", || {
@@ -128,17 +138,10 @@ fn fragmented(size: usize) {
     assert_eq!(up(&mut gate), "in fragments, one after the other");
 }
 
-/// Destination unreachable, with this code, that quotes the client's first data.
+/// Destination unreachable, about a segment of the client with this number.
 #[track_caller]
-fn icmp_crosses(gate: &mut Gate, code: u8) {
-    let quoted = &Frame::client(1, 1, ACK, b"in flight").bytes()[14..42];
-    let mut bytes = Frame::server(1, 1, ACK, b"").bytes()[..34].to_vec();
-    bytes.extend([3, code, 0, 0, 0, 0, 5, 0]);
-    bytes.extend(quoted);
-    bytes[23] = 1;
-    let len = (bytes.len() - 14) as u16;
-    bytes[16..18].copy_from_slice(&len.to_be_bytes());
-    gate.worker.link_mut().inject(Port::B, &bytes);
-    gate.worker.poll(gate.now);
-    assert_eq!(gate.worker.link_mut().sent(Port::A), [bytes]);
+fn icmp(gate: &mut Gate, seq: u32, crosses: bool) {
+    let error = Frame::client(seq, 1, ACK, b"in flight").icmp_error(3);
+    let out = if crosses { vec![(Port::A, error.clone())] } else { vec![] };
+    assert_eq!(gate.put_raw(Port::B, &error), out, "about {seq}");
 }

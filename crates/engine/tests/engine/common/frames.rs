@@ -149,6 +149,43 @@ impl Frame {
         out
     }
 
+    /// The ICMP error that a router beyond us sends back for it, with an MTU of 1280: an IP header and
+    /// eight bytes are quoted.
+    pub(crate) fn icmp_error(&self, kind: u8) -> Vec<u8> {
+        let link = self.ethernet().len();
+        let mut out = Self { from_client: !self.from_client, ..self.clone() }.ethernet();
+        let whole = self.bytes();
+        let v4 = self.client.is_ipv4();
+        let quoted = &whole[link..link + if v4 { 28 } else { 48 }];
+        let mut message = vec![kind, 4, 0, 0, 0, 0, 5, 0];
+        message.extend(quoted);
+        let len = message.len() as u16;
+        let start = if v4 {
+            let mut ip = vec![0x45, 0, 0, 0, 0, 7, 0, 0, 61, 1, 0, 0, 198, 18, 0, 99];
+            ip[2..4].copy_from_slice(&(20 + len).to_be_bytes());
+            ip.extend(&quoted[12..16]);
+            let sum = checksum(0, &ip);
+            ip[10..12].copy_from_slice(&sum.to_be_bytes());
+            out.extend(ip);
+            0
+        } else {
+            out.extend([0x60, 0, 0, 0]);
+            out.extend(len.to_be_bytes());
+            out.extend([58, 61]);
+            let (router, to) = ("fd00::99".parse().unwrap(), self.ends().0.ip());
+            for address in [router, to] {
+                let IpAddr::V6(address) = address else { panic!("IPv6") };
+                out.extend(address.octets());
+            }
+            // The pseudo-header counts TCP's number, ICMPv6 has another.
+            pseudo_header(router, to, message.len()) + 58 - 6
+        };
+        let sum = checksum(start, &message);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        out.extend(message);
+        out
+    }
+
     fn ends(&self) -> (SocketAddr, SocketAddr) {
         if self.from_client { (self.client, self.server) } else { (self.server, self.client) }
     }

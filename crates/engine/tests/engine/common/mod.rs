@@ -59,6 +59,18 @@ impl Gate {
         self.turn()
     }
 
+    /// The same, with all that came out as bytes: for what is not TCP.
+    pub(crate) fn put_raw(&mut self, port: Port, bytes: &[u8]) -> Vec<(Port, Vec<u8>)> {
+        self.worker.link_mut().inject(port, bytes);
+        self.now = self.now + Duration::from_millis(1);
+        self.worker.poll(self.now);
+        let mut sent = |port| {
+            let sent = self.worker.link_mut().sent(port);
+            sent.into_iter().map(move |bytes| (port, bytes))
+        };
+        Port::BOTH.into_iter().flat_map(|port| sent(port).collect::<Vec<_>>()).collect()
+    }
+
     pub(crate) fn turn(&mut self) -> Vec<Seen> {
         self.now = self.now + Duration::from_millis(1);
         self.worker.poll(self.now);

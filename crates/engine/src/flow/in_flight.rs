@@ -1,0 +1,27 @@
+//! What of a connection is in flight, for errors that quote it.
+
+use tollgate_link::Frame;
+use tollgate_wire::{Direction, Seq};
+
+use super::Flow;
+
+impl<F: Frame> Flow<F> {
+    /// What the sender of `direction` calls what left as `seq`, if that can be in flight: not before
+    /// what its receiver has acknowledged, not after what has left, where a bare ACK stands
+    /// (RFC 5927 section 4.1). None otherwise.
+    ///
+    /// Where frames have crossed unseen nobody knows what is in flight, and anything may be.
+    pub(crate) fn in_flight(&self, direction: Direction, seq: Seq) -> Option<Seq> {
+        let acknowledged = self.tracker.acknowledged(direction);
+        let left = self.tracker.edge(direction);
+        let known = seq.at_or_after(acknowledged) && seq.at_or_before(left);
+        (known || self.bypassed).then(|| self.sent_as(direction, seq))
+    }
+
+    /// The number by which the sender of `direction` knows what left as `seq`. The two are the same
+    /// as long as no rule changes the length of a stream.
+    #[expect(clippy::unused_self, reason = "an edited stream has numbers of its own")]
+    const fn sent_as(&self, _direction: Direction, seq: Seq) -> Seq {
+        seq
+    }
+}
