@@ -63,7 +63,8 @@ pub struct Counters {
     pub sacks_stripped: u64,
     /// Packets that lost their URG bit and pointer.
     pub urgent_cleared: u64,
-    /// RSTs whose time to live was raised to that of their sender's other packets.
+    /// Packets with new bytes, and RSTs, whose time to live was raised to that of their sender's other
+    /// packets.
     pub ttls_raised: u64,
     /// Times that connections were taken up again, since frames had crossed unseen.
     pub resumed: u64,

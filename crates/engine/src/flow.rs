@@ -247,11 +247,7 @@ impl<F: Frame> Flow<F> {
                     packet.trim(0..0, false);
                 }
                 if self.reset.is_none() {
-                    let ttl = self.about.routes[direction].ttl;
-                    packet = match cx.ports.raise_ttl(packet, ttl) {
-                        Some(packet) => packet,
-                        None => return,
-                    };
+                    self.raise_ttl(cx, &mut packet, direction);
                 }
                 cx.ports.forward(packet, port.peer());
                 self.reset.get_or_insert_with(|| Zombie::of(Verdict::Reset, cx.now));
@@ -265,6 +261,19 @@ impl<F: Frame> Flow<F> {
                     self.tell_again(cx, segment, direction);
                 }
             }
+        }
+    }
+
+    /// Gives a packet at least the time to live that its sender's packets have shown.
+    pub(super) fn raise_ttl<L: Link<Frame = F>, P>(
+        &self,
+        cx: &mut Context<'_, L, P>,
+        packet: &mut Packet<F>,
+        direction: Direction,
+    ) {
+        let floor = self.about.routes[direction].ttl;
+        if packet.headers().ttl < floor {
+            cx.ports.raise_ttl(packet, floor);
         }
     }
 

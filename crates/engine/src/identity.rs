@@ -114,7 +114,11 @@ impl Identity {
         self.last_seen = now;
         let traffic = &mut self.traffic[direction];
         if traffic.packets.is_multiple_of(ROUTE_PACKETS) {
-            self.routes[direction] = Route::of(packet, port, neighbours);
+            // The time to live only grows: what one short-lived packet shows must not be what a RST of
+            // ours is sent with.
+            let ttl = if traffic.packets > 0 { self.routes[direction].ttl } else { 0 };
+            let route = Route::of(packet, port, neighbours);
+            self.routes[direction] = Route { ttl: route.ttl.max(ttl), ..route };
         }
         traffic.packets += 1;
         traffic.bytes += u64::from(packet.ip_len());

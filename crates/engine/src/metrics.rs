@@ -135,7 +135,7 @@ const SACKS: Named =
     ("tollgate_sacks_stripped_total", "Packets that lost SACK blocks of what has not left.");
 const URGENT: Named = ("tollgate_urgent_cleared_total", "Packets that lost their urgent pointer.");
 const TTLS: Named =
-    ("tollgate_ttls_raised_total", "RSTs that would have died before their receiver.");
+    ("tollgate_ttls_raised_total", "Packets that might have died before their receiver.");
 const RESUMED: Named = (
     "tollgate_resumed_total",
     "Times that connections were taken up again after frames had crossed unseen.",

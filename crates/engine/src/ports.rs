@@ -4,7 +4,7 @@
 use tollgate_link::{Frame, Link, Port};
 use tollgate_tcp::reset::Rst;
 use tollgate_wire::forge::{self, RstSpec};
-use tollgate_wire::{IpVersion, Malformed, Other, Packet, Rejected};
+use tollgate_wire::{Other, Packet};
 
 use crate::counters::{Cause, Counters, Reason};
 use crate::fragments;
@@ -84,33 +84,14 @@ impl<L: Link> Ports<L> {
         self.counters.urgent_cleared += 1;
     }
 
-    /// Lets a RST live as long as its sender's other packets do, since it ends the connection here: it
-    /// shall end it at its receiver too. Only for the first RST of a connection, or a packet that
-    /// goes round in circles would live for ever.
+    /// Lets a packet live as long as its sender's other packets do: what ends the connection here, or
+    /// was shown to rules, shall end it at its receiver, and be read there. Only for the first RST of a
+    /// connection and for bytes that leave for the first time, or a packet that goes round in circles
+    /// would live for ever.
     #[cold]
-    pub(crate) fn raise_ttl(
-        &mut self,
-        packet: Packet<L::Frame>,
-        ttl: u8,
-    ) -> Option<Packet<L::Frame>> {
-        let headers = *packet.headers();
-        if headers.ttl >= ttl {
-            return Some(packet);
-        }
+    pub(crate) fn raise_ttl(&mut self, packet: &mut Packet<L::Frame>, ttl: u8) {
+        packet.set_ttl(ttl);
         self.counters.ttls_raised += 1;
-        let mut frame = packet.into_frame();
-        let ip = usize::from(headers.ip)..usize::from(headers.tcp);
-        if let Some(ip) = frame.as_mut().get_mut(ip) {
-            put_ttl(ip, headers.ip_version, ttl);
-        }
-        match Packet::parse(frame) {
-            Ok(packet) => Some(packet),
-            // It was one before, so this cannot be.
-            Err(Rejected { frame, .. }) => {
-                self.drop(frame, Reason::Malformed(Malformed::Ipv4Checksum));
-                None
-            }
-        }
     }
 
     /// Lets a frame that is not TCP cross.
@@ -244,23 +225,6 @@ impl<L: Link> Ports<L> {
     /// The longest IP packet that may leave.
     pub(crate) const fn mtu(&self) -> u32 {
         self.mtu
-    }
-}
-
-/// Writes the time to live of an IP header, its checksum with it.
-fn put_ttl(ip: &mut [u8], version: IpVersion, ttl: u8) {
-    match (version, ip) {
-        (IpVersion::V4, [_, _, _, _, _, _, _, _, old, _, a, b, ..]) => {
-            // RFC 1624 section 3, equation 3, for the word that the time to live begins.
-            let word = |ttl: u8| u32::from(ttl) << 8;
-            let sum = u32::from(!u16::from_be_bytes([*a, *b])) + 0xffff - word(*old) + word(ttl);
-            let folded = (sum & 0xffff) + (sum >> 16);
-            let folded = (folded & 0xffff) + (folded >> 16);
-            [*a, *b] = (!u16::try_from(folded).unwrap_or(0)).to_be_bytes();
-            *old = ttl;
-        }
-        (IpVersion::V6, [_, _, _, _, _, _, _, old, ..]) => *old = ttl,
-        _ => {}
     }
 }
 

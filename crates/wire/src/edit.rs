@@ -92,6 +92,23 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Packet<F> {
         }
     }
 
+    /// Sets the time to live, or hop limit. The IPv4 header checksum follows.
+    pub fn set_ttl(&mut self, ttl: u8) {
+        let ip = usize::from(self.headers.ip);
+        match self.headers.ip_version {
+            IpVersion::V4 => {
+                // The word of the checksum that it shares with the protocol.
+                let old: [u8; 2] = self.read(ip + 8);
+                let new = [ttl, old[1]];
+                let checksum = update(self.read(ip + 10), &old, &new);
+                self.put(ip + 8, &new);
+                self.put(ip + 10, &checksum);
+            }
+            IpVersion::V6 => self.put(ip + 7, &[ttl]),
+        }
+        self.headers.ttl = ttl;
+    }
+
     /// Flags and urgent pointer, in words as the checksum counts them.
     fn covered(&self, tcp: usize) -> [u8; 4] {
         let [a, b] = self.read(tcp + field::FLAGS);

@@ -177,7 +177,7 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
         port: Port,
     ) {
-        let Ready { buffer: Buffer(mut packet), fresh, keep, keep_fin, rewritten, .. } = ready;
+        let Ready { buffer: Buffer(mut packet), fresh, fin, keep, keep_fin, rewritten } = ready;
         let mut agreed = Agreed { rewritten, start: 0 };
         if cx.rules.wants_data() {
             if fresh.start > 0 {
@@ -196,6 +196,9 @@ impl<F: Frame> Flow<F> {
         }
         if agreed.rewritten {
             self.rewritten(cx, &mut packet, direction);
+        }
+        if fin || !fresh.is_empty() {
+            self.raise_ttl(cx, &mut packet, direction);
         }
         cx.ports.forward(packet, port.peer());
     }

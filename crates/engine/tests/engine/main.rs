@@ -21,5 +21,6 @@ mod hostile;
 mod icmp;
 mod normal;
 mod simulation;
+mod ttl;
 mod verdicts;
 mod workers;

@@ -254,3 +254,18 @@ fn clearing_urgent_keeps_the_checksum_good() {
         assert_eq!(packet.into_frame(), expected);
     }
 }
+
+#[test]
+fn a_time_to_live_that_was_set_is_as_if_it_had_been_sent() {
+    for v6 in [false, true] {
+        for (old, new) in [(1, 64), (64, 1), (0, 255), (7, 7)] {
+            let sent = |ttl| Spec { v6, ttl, ..Spec::default() }.build();
+            let mut packet = Packet::parse(sent(old)).unwrap();
+            packet.set_ttl(new);
+            assert_eq!(packet.headers().ttl, new);
+            let fresh = Packet::parse(sent(new)).unwrap();
+            assert_eq!(packet.headers(), fresh.headers());
+            assert_eq!(packet.into_frame(), fresh.into_frame());
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::{
     Script, acks, c, damaged, established, established_with_timestamps, leave, pass, pass_all, s,
     signed, stamp, stay, up, with,
 };
-use crate::common::{ACK, CLIENT_ISN, Frame, Gate, PSH};
+use crate::common::{ACK, CLIENT_ISN, Frame, Gate, PSH, Seen};
 
 pub(super) const SCRIPTS: &[Script] = &[
     ("B18", || {
@@ -53,11 +53,10 @@ pub(super) const SCRIPTS: &[Script] = &[
         pass(&mut gate, &c(1, "GOOD"));
         assert_eq!(up(&mut gate), "GOOD");
     }),
-    // Data needs no floor under its time to live: whether the first copy arrives or not, what does
-    // is what the rules saw.
     ("B23", || {
         let mut gate = established();
-        pass(&mut gate, &Frame { ttl: 1, ..c(1, "GOOD") });
+        let short = Frame { ttl: 1, ..c(1, "GOOD") };
+        assert_eq!(gate.put(&short), [Seen { ttl: 63, ..short.crossed() }]);
         leave(&mut gate, &c(1, "EVIL"), "GOOD");
         assert_eq!(up(&mut gate), "GOOD");
     }),
