@@ -103,6 +103,11 @@ impl Lab {
         run(script().args(["exec", &self.name, side.name()]).args(command))
     }
 
+    /// What its namespaces' names begin with.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether all three namespaces are there.
     pub(crate) fn is_whole(&self) -> bool {
         [Side::Client, Side::Gate, Side::Server].iter().all(|&side| self.path(side).exists())

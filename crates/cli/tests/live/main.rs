@@ -14,6 +14,7 @@ mod control;
 mod faults;
 mod half_resets;
 mod hang;
+mod icmp;
 mod lab;
 mod overlaps;
 mod program;
