@@ -75,7 +75,7 @@ pub enum Sharding {
 }
 
 /// What to do with the payload of a SYN that has the Fast Open option (RFC 7413). Without the
-/// option, no SYN leaves with payload.
+/// option, no SYN leaves with payload; a SYN-ACK never does, and its sender sends it again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FastOpen {
     /// Take it away: the client sends it again after the handshake, as it does when the server

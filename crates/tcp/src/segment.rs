@@ -56,9 +56,13 @@ impl Segment {
         self.flags.contains(flags)
     }
 
-    /// Whether it carries payload where none may leave: on a RST, which no stack reads, and on a
-    /// SYN, which stacks without Fast Open ignore and the client sends again. Whoever forwards it
-    /// trims the payload off.
+    /// Whether it carries payload where none may leave. Whoever forwards it trims the payload off.
+    ///
+    /// On a RST no stack reads it. On a SYN, stacks without Fast Open ignore it, and the client sends it
+    /// again. On a SYN-ACK it is legal (RFC 9293 section 3.4) but read in two ways: the RFC queues it
+    /// until the connection is open (section 3.10.7.3), Linux acknowledges the SYN alone. Without it all
+    /// stacks do that, and the server sends the bytes again in a segment that all of them read, at the
+    /// price of a round trip or a time-out.
     #[must_use]
     pub const fn has_stray_payload(&self) -> bool {
         self.len > 0 && self.flags.intersects(Flags::SYN.union(Flags::RST))

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{ACK, Frame, Gate, SYN, Seen, small};
+use crate::common::{ACK, Frame, Gate, SYN, Seen, handshake, small};
 use tollgate_engine::{Config, FastOpen};
 use tollgate_link::pcap::Reader;
 use tollgate_policy::Verdict;
@@ -130,4 +130,23 @@ fn real_fast_open_connections_are_seen_whole_where_it_is_allowed() {
             assert!(found.contains(&stream), "{name}: {found:?}");
         }
     }
+}
+
+/// Legal (RFC 9293 section 3.4), and read in two ways: the RFC keeps it until the connection is open,
+/// Linux throws it away. So it waits for its second sending, which every stack reads.
+#[test]
+fn payload_of_a_syn_ack_leaves_when_it_is_sent_again() {
+    let mut gate = Gate::new();
+    let [syn, _, ack] = handshake();
+    let eager = Frame::server(0, 1, SYN | ACK, b"banner");
+    assert_eq!(gate.put(&syn), [syn.crossed()]);
+    assert_eq!(gate.put(&eager), [without_payload(&eager)]);
+    assert_eq!(gate.put(&ack), [ack.crossed()]);
+    // The ACK is lost behind us: its sender must hear the SYN-ACK again to repeat it.
+    assert_eq!(gate.put(&eager), [without_payload(&eager)]);
+    assert_eq!(gate.policy().stream(Direction::ToClient), b"");
+    let again = Frame::server(1, 1, ACK, b"banner");
+    assert_eq!(gate.put(&again), [again.crossed()]);
+    assert_eq!(gate.policy().stream(Direction::ToClient), b"banner");
+    gate.finish();
 }

@@ -52,8 +52,9 @@ impl Tracker {
         let (half, peer) = (&self.halves[direction], &self.halves[direction.reverse()]);
         let acks = segment.ack.at_or_after(peer.start) && segment.ack.at_or_before(peer.forwarded);
         let again = segment.seq + 1 == half.start && peer.young && acks;
-        if again && segment.len == 0 && !self.midstream {
-            return Ok(Step::Pass);
+        if again && !self.midstream {
+            // The client's ACK was lost: it must hear of it, but still not of the payload.
+            return Ok(if segment.len == 0 { Step::Pass } else { Step::Strip });
         }
         if self.answers_late_syn(direction, segment) && self.doubt.is_none() {
             // Its sender has opened anew for a SYN that we took for a stray, or someone has forged

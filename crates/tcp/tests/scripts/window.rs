@@ -245,11 +245,14 @@ fn congestion_bits_are_left_alone() {
 
 // D23
 #[test]
-fn a_syn_ack_with_data_is_dropped() {
+fn a_syn_ack_with_data_is_dropped_and_the_first_one_again_leaves_without() {
     let mut gate = established();
     let flags = Flags::SYN | Flags::ACK | Flags::PSH;
-    gate.drops(ENDS.make(C, 1, 1, flags, "DATA"), Invalid::UnexpectedSynAck);
-    gate.drops(ENDS.make(S, 0, 1, flags, "DATA"), Invalid::UnexpectedSynAck);
+    for (from, seq) in [(C, 1), (S, 1), (S, 900)] {
+        gate.drops(ENDS.make(from, seq, 1, flags, "DATA"), Invalid::UnexpectedSynAck);
+    }
+    gate.leaves_with(ENDS.make(S, 0, 1, flags, "DATA"), "");
+    assert_eq!(gate.shown(S), "");
 }
 
 // D24
