@@ -3,7 +3,7 @@ mod common;
 
 use common::Scene;
 use tollgate_policy::Verdict;
-use tollgate_script::{Limits, RuleErrors, Settings};
+use tollgate_script::{Limits, OnRuleError, RuleErrors, Settings};
 
 const LIMITS: Limits = Limits {
     instructions_max: 300_000,
@@ -62,6 +62,21 @@ fn an_endless_loop_ends_however_it_is_wrapped() {
             "{body}"
         );
         others_go_on(&mut scene);
+    }
+}
+
+#[test]
+fn an_endless_rule_may_be_passed_over() {
+    let text = "haka.rule{ hook = tcp_connection.events.receive_data, eval = function()
+        while true do end
+    end }";
+    let settings = Settings { limits: LIMITS, on_rule_error: OnRuleError::Pass };
+    let mut scene = Scene::with(text, settings);
+    for instructions in 1..=2 {
+        assert_eq!(scene.data(&[b"x"], false), Verdict::Accept);
+        assert!(scene.said()[0].contains("a rule ran for more than 300000 instructions"));
+        let errors = RuleErrors { instructions, ..RuleErrors::default() };
+        assert_eq!(scene.policy.rule_errors(), errors);
     }
 }
 

@@ -109,12 +109,24 @@ pub(super) const SCRIPTS: &[Script] = &[
         assert_eq!(up(&mut gate), "DATA");
     }),
     ("D22", || {
-        const ECE_CWR: [u8; 3] = [0x40, 0x80, 0xc0];
+        const ECE_CWR: [u8; 4] = [0, 0x40, 0x80, 0xc0];
         let mut gate = established();
-        for (seq, bits) in (1..).zip(ECE_CWR) {
-            pass(&mut gate, &Frame { flags: ACK | bits, ..c(seq, "x") });
+        for (at, bits) in ECE_CWR.into_iter().enumerate() {
+            let [plain, accurate] = [0, 1].map(|ae| {
+                let seq = 1 + 2 * at as u32 + u32::from(ae);
+                let mut bytes = Frame { flags: ACK | bits, ..c(seq, "x") }.bytes();
+                // AE is the lowest bit of the data offset's byte, and counts 256 in the checksum.
+                bytes[46] |= ae;
+                let sum = u16::from_be_bytes([bytes[50], bytes[51]]);
+                let (less, borrow) = sum.overflowing_sub(u16::from(ae) << 8);
+                bytes[50..52].copy_from_slice(&(less - u16::from(borrow)).to_be_bytes());
+                bytes
+            });
+            for bytes in [plain, accurate] {
+                assert_eq!(gate.put_raw(Port::A, &bytes), [(Port::B, bytes)]);
+            }
         }
-        assert_eq!(up(&mut gate), "xxx");
+        assert_eq!(up(&mut gate), "x".repeat(8));
     }),
     ("D23", || refused(Frame::client(1, 1, SYN | ACK | PSH, b"DATA"))),
     ("D24", || {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{c, established, s, up};
+use super::{alerts, c, established, s, up};
 use crate::common::{FIN, Frame, Gate, Seen};
 use tollgate_engine::{Cause, Reason};
 use tollgate_link::Port;
@@ -13,6 +13,9 @@ pub(super) fn run(case: &Value) {
     let mut gate = established();
     let mut left = Vec::new();
     for frame in &frames {
+        if text("inspector").contains("only after 2nd arrival") {
+            assert_eq!(up(&mut gate), "", "rules, before it");
+        }
         left.extend(gate.put(frame));
     }
     let (start, end) = extent(&frames);
@@ -23,6 +26,9 @@ pub(super) fn run(case: &Value) {
     let expected = inspector(text("inspector"), if filled { start - 1 } else { 0 }, &frames[0]);
     assert_eq!(expected.len(), end as usize - 1, "the case says what is seen of each byte");
     assert_eq!(up(&mut gate), expected, "rules");
+    if text("wire").contains("no alert") {
+        assert_eq!(alerts(&mut gate), 0);
+    }
     let missing = check_wire(&left, &frames, text("wire"), &expected);
     // A copy of bytes that are all held is dropped, for the held ones go: one copy is as good as two.
     let redundant = gate.finish().dropped_for(Reason::Cause(Cause::Redundant));
