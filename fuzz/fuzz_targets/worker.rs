@@ -8,4 +8,6 @@ mod common;
 #[path = "../../crates/engine/tests/engine/hostile.rs"]
 mod hostile;
 
-libfuzzer_sys::fuzz_target!(|program: &[u8]| hostile::run(program));
+libfuzzer_sys::fuzz_target!(|program: &[u8]| {
+    hostile::run(program);
+});

@@ -86,7 +86,7 @@ pub enum FastOpen {
     Allow,
 }
 
-/// What to do with a TCP packet of no connection that is no SYN.
+/// What to do with a TCP packet of no connection that is no SYN, and with an ICMP error about one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Midstream {
     /// Drop it, with an alert: Haka's way.

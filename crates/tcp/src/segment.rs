@@ -60,7 +60,7 @@ impl Segment {
     ///
     /// On a RST no stack reads it. On a SYN, stacks without Fast Open ignore it, and the client sends it
     /// again. On a SYN-ACK it is legal (RFC 9293 section 3.4) but read in two ways: the RFC queues it
-    /// until the connection is open (section 3.10.7.3), Linux acknowledges the SYN alone. Without it all
+    /// until the connection is open (section 3.10.7.3), Linux acknowledges the SYN alone (6.18, tried). Without it all
     /// stacks do that, and the server sends the bytes again in a segment that all of them read, at the
     /// price of a round trip or a time-out.
     #[must_use]
