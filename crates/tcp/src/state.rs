@@ -88,6 +88,7 @@ impl Timeouts {
     pub fn under_pressure(self) -> Self {
         Self {
             syn_sent: self.syn_sent.min(Duration::from_secs(5)),
+            syn_received: self.syn_received.min(Duration::from_secs(5)),
             established: self.established.min(Duration::from_secs(600)),
             ..self
         }
@@ -127,6 +128,7 @@ mod tests {
             assert!(pressed.of(state) <= calm.of(state), "{}", state.name());
         }
         assert_eq!(pressed.of(State::SynSent), Duration::from_secs(5));
+        assert_eq!(pressed.of(State::SynReceived), Duration::from_secs(5));
         assert_eq!(pressed.of(State::Established), Duration::from_secs(600));
     }
 }

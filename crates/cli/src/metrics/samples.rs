@@ -111,6 +111,11 @@ fn levels(samples: &mut Vec<Sample>, gauges: &Gauges) {
         ("tollgate_datagrams_waiting", "IP datagrams not whole yet.", gauges.datagrams),
     ];
     samples.extend(plain.map(|(name, help, value)| level((name, help), &[], value)));
+    const PRESSURE: Named =
+        ("tollgate_pressure", "1 while a table is nearly full and shorter timeouts hold.");
+    for (table, on) in [("flows", gauges.flows_pressed), ("half_open", gauges.half_open_pressed)] {
+        samples.push(level(PRESSURE, &[("table", table)], on.into()));
+    }
 }
 
 fn queue(samples: &mut Vec<Sample>, statistics: &QueueStatistics) {

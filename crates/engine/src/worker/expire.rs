@@ -13,7 +13,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// Those that have been used meanwhile are armed again; a backlog waits for the next turn.
     pub(super) fn expire(&mut self, now: Timestamp) -> u64 {
         self.fragments.expire(now, &mut self.ports);
-        let timeouts = self.timeouts();
+        self.expire_flows(now) + self.expire_half_open(now)
+    }
+
+    fn expire_flows(&mut self, now: Timestamp) -> u64 {
+        let timeouts = self.timeouts(self.flows.is_pressed());
         let mut looked_at = 0;
         while looked_at < TIMERS_MAX
             && let Some(number) = self.flows.due(now)
@@ -30,27 +34,33 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 self.close_flow(number, None, Cause::Expired, now);
             }
         }
-        let mut half_open = 0;
-        while half_open < TIMERS_MAX
+        looked_at
+    }
+
+    fn expire_half_open(&mut self, now: Timestamp) -> u64 {
+        let timeouts = self.timeouts(self.half_open.is_pressed());
+        let mut looked_at = 0;
+        while looked_at < TIMERS_MAX
             && let Some(number) = self.half_open.due(now)
         {
-            half_open += 1;
+            looked_at += 1;
             let Some(record) = self.half_open.get_mut(number) else { continue };
             record.about.last_seen = record.about.last_seen.min(now);
-            let deadline = record.deadline(&self.config.timeouts);
+            let deadline = record.deadline(&timeouts);
             if deadline > now {
-                self.half_open.arm(number, deadline, now);
+                let look = now + record.standing().timeout(&self.pressed);
+                self.half_open.arm(number, deadline.min(look), now);
             } else {
                 self.close_half_open(number, Phase::Expired, now);
             }
         }
-        looked_at + half_open
+        looked_at
     }
 
-    /// The timeouts that hold now: shorter ones when the flow table is nearly full. Every flow is
-    /// looked at as often as those would have it, so that they may come into force at any time.
-    fn timeouts(&self) -> Timeouts {
-        if self.flows.is_pressed() { self.pressed } else { self.config.timeouts }
+    /// The timeouts that hold now: shorter ones when the table is nearly full. Every record is looked
+    /// at as often as those would have it, so that they may come into force at any time.
+    const fn timeouts(&self, is_pressed: bool) -> Timeouts {
+        if is_pressed { self.pressed } else { self.config.timeouts }
     }
 }
 

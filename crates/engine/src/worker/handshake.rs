@@ -29,7 +29,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         about.received(Direction::ToServer, &packet, port, &mut self.ports.neighbours, now);
         let record =
             HalfOpen { about, handshake, reset: false, forwarded: false, early: None, kept: None };
-        let timeout = record.standing().timeout(&self.config.timeouts);
+        let timeout = record.standing().timeout(&self.pressed);
         let Ok(number) = self.half_open.open(hash, record, timeout, now) else {
             let full = Reason::Cause(Cause::HalfOpenFull);
             return self.ports.drop(packet.into_frame(), full);
@@ -236,7 +236,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     fn arm_half_open(&mut self, number: u32, now: Timestamp) {
         if let Some(record) = self.half_open.get(number) {
-            let deadline = record.deadline(&self.config.timeouts);
+            let deadline = record.deadline(&self.pressed);
             self.half_open.arm(number, deadline, now);
         }
     }

@@ -38,7 +38,7 @@ pub struct Worker<L: Link, P> {
     flows: Store<Flow<L::Frame>>,
     half_open: Store<HalfOpen>,
     fragments: Fragments<L::Frame>,
-    /// The timeouts for when the flow table is nearly full.
+    /// The timeouts for when a table is nearly full.
     pressed: Timeouts,
     lots: Lots,
     numbers: Numbers,
@@ -97,6 +97,10 @@ pub struct Gauges {
     pub fragments: u64,
     /// Datagrams that they belong to.
     pub datagrams: u64,
+    /// The flow table is nearly full, so that connections are forgotten sooner.
+    pub flows_pressed: bool,
+    /// The same of the half-open connections.
+    pub half_open_pressed: bool,
 }
 
 const STANDINGS: usize = State::ALL.len() + 1;
@@ -206,6 +210,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
             retained_bytes: self.retained.bytes(),
             fragments: self.fragments.frames(),
             datagrams: self.fragments.datagrams(),
+            flows_pressed: self.flows.is_pressed(),
+            half_open_pressed: self.half_open.is_pressed(),
         }
     }
 

@@ -96,6 +96,29 @@ fn a_nearly_full_table_forgets_idle_connections_sooner() {
 }
 
 #[test]
+fn a_nearly_full_half_open_table_forgets_sooner_what_waits_for_a_syn_ack_or_an_ack() {
+    for (frames, half_open_max, kept) in [(1, 100, 10), (2, 100, 10), (1, 10, 9), (2, 10, 9)] {
+        let mut gate = Gate::with(Config { half_open_max, ..small() });
+        gate.policy().writes = false;
+        for number in 0..10 {
+            for frame in handshake().into_iter().take(frames) {
+                gate.put(&frame.between(&client(number), crate::common::SERVER));
+            }
+        }
+        let pressed = kept < 10;
+        assert_eq!(gate.worker.gauges().half_open_pressed, pressed);
+        gate.wait(Duration::from_millis(4900));
+        assert_eq!(gate.worker.gauges().half_open, 10, "too early");
+        gate.wait(Duration::from_millis(400));
+        // The first to go takes the pressure away.
+        let gauges = gate.worker.gauges();
+        assert!(if pressed { gauges.half_open <= kept } else { gauges.half_open == kept });
+        assert!(!gauges.half_open_pressed);
+        gate.finish();
+    }
+}
+
+#[test]
 fn every_state_has_its_timeout_and_an_end() {
     let timeouts = small().timeouts;
     let script = |frames: Vec<Frame>, state: State, phase: Phase| {
