@@ -107,7 +107,7 @@ pub enum Reason {
 pub enum Cause {
     /// TCP, but of no connection that is known.
     NoConnection,
-    /// Its connection was dropped, reset, or ended by a RST not long ago.
+    /// Its connection was dropped or reset by a verdict not long ago.
     ConnectionOver,
     /// Ahead of a gap, and no room to hold it.
     HeldFull,
@@ -131,8 +131,12 @@ pub enum Cause {
     FragmentTimeout,
     /// No room for another fragment or fragmented datagram.
     FragmentFull,
-    /// A fragment that contradicts its datagram, or a datagram too large for a frame.
+    /// A fragment of a datagram that already has as many as one may have.
+    FragmentTooMany,
+    /// A fragment that contradicts its datagram, or belongs to a datagram of which one does.
     FragmentBroken,
+    /// Of a datagram that is longer than a frame.
+    FragmentTooLong,
     /// No frame to write a reassembled or fragmented datagram in.
     FrameShortage,
     /// Held when its connection was silent for too long.
@@ -165,7 +169,9 @@ impl Cause {
         Self::FragmentDuplicate,
         Self::FragmentTimeout,
         Self::FragmentFull,
+        Self::FragmentTooMany,
         Self::FragmentBroken,
+        Self::FragmentTooLong,
         Self::FrameShortage,
         Self::Expired,
         Self::Closed,
@@ -192,7 +198,9 @@ impl Cause {
             Self::FragmentDuplicate => "fragment_duplicate",
             Self::FragmentTimeout => "fragment_timeout",
             Self::FragmentFull => "fragment_full",
+            Self::FragmentTooMany => "fragment_too_many",
             Self::FragmentBroken => "fragment_broken",
+            Self::FragmentTooLong => "fragment_too_long",
             Self::FrameShortage => "frame_shortage",
             Self::Expired => "expired",
             Self::Closed => "closed",

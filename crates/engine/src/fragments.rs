@@ -39,8 +39,8 @@ struct Datagram<F> {
     pieces: Vec<Piece<F>>,
     /// Bytes of its payload, once the last fragment has come.
     len: Option<u32>,
-    /// Two fragments have overlapped: whatever comes of it is dropped.
-    spoiled: bool,
+    /// Two fragments have overlapped, or contradict each other: whatever comes of it is dropped.
+    spoiled: Option<Cause>,
 }
 
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl<F: Frame> Fragments<F> {
             }
             Err((frame, cause)) => {
                 ports.drop(frame, Reason::Cause(cause));
-                if datagram.spoiled {
+                if datagram.spoiled.is_some() {
                     self.frames -= datagram.drop(cause, ports);
                 }
             }
@@ -166,7 +166,7 @@ fn place<F: Frame, L: Link<Frame = F>>(
             *frames -= datagram.drop(Cause::FragmentFull, ports);
         }
     }
-    set.push(Datagram { key, since: now, pieces: Vec::new(), len: None, spoiled: false });
+    set.push(Datagram { key, since: now, pieces: Vec::new(), len: None, spoiled: None });
     set.len() - 1
 }
 
@@ -175,15 +175,15 @@ impl<F: Frame> Datagram<F> {
     /// datagram has become unbelievable.
     fn insert(&mut self, piece: Piece<F>) -> Result<(), (F, Cause)> {
         let headers = &piece.headers;
-        if self.spoiled {
-            return Err((piece.frame, Cause::FragmentOverlap));
+        if let Some(why) = self.spoiled {
+            return Err((piece.frame, why));
         }
         let (start, end) = (headers.offset, headers.offset_end());
         let last = !headers.more;
         let contradicts = self.len.is_some_and(|len| end > len || (last && end != len))
             || (last && self.pieces.last().is_some_and(|other| other.headers.offset_end() > end));
         if contradicts {
-            self.spoiled = true;
+            self.spoiled = Some(Cause::FragmentBroken);
             return Err((piece.frame, Cause::FragmentBroken));
         }
         let at = self.pieces.partition_point(|other| other.headers.offset < start);
@@ -195,11 +195,11 @@ impl<F: Frame> Datagram<F> {
         if before.is_some_and(|before| before.headers.offset_end() > start)
             || after.is_some_and(|after| after.headers.offset < end)
         {
-            self.spoiled = true;
+            self.spoiled = Some(Cause::FragmentOverlap);
             return Err((piece.frame, Cause::FragmentOverlap));
         }
         if self.pieces.len() == PIECES_MAX {
-            return Err((piece.frame, Cause::FragmentFull));
+            return Err((piece.frame, Cause::FragmentTooMany));
         }
         if last {
             self.len = Some(end);
@@ -210,7 +210,7 @@ impl<F: Frame> Datagram<F> {
 
     fn is_whole(&self) -> bool {
         let bytes: u32 = self.pieces.iter().map(|piece| piece.headers.len()).sum();
-        self.len == Some(bytes) && !self.spoiled
+        self.len == Some(bytes) && self.spoiled.is_none()
     }
 
     /// Drops all of its fragments, and gives their number.
@@ -230,8 +230,8 @@ impl<F: Frame> Datagram<F> {
             return None;
         };
         if !self.write(&mut whole) {
-            self.drop(Cause::FragmentBroken, ports);
-            ports.drop(whole, Reason::Cause(Cause::FragmentBroken));
+            self.drop(Cause::FragmentTooLong, ports);
+            ports.unforge(whole);
             return None;
         }
         ports.counters.held -= self.pieces.len() as u64;

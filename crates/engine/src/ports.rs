@@ -162,7 +162,7 @@ impl<L: Link> Ports<L> {
             self.send(frame, port);
             Some(())
         } else {
-            self.drop(frame, Reason::Cause(Cause::FrameShortage));
+            self.unforge(frame);
             None
         }
     }

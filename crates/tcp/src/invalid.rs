@@ -45,7 +45,7 @@ pub enum Invalid {
     RstOffEdge,
     /// A RST whose acknowledgment is of something never forwarded.
     RstAck,
-    /// Data after a RST.
+    /// Data after a RST; after one that ended a handshake, anything.
     AfterReset,
 }
 

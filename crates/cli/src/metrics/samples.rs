@@ -288,6 +288,27 @@ mod tests {
     }
 
     #[test]
+    fn the_document_says_what_each_reason_to_drop_is() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let rows = |line: &&str| {
+            ["malformed", "invalid", "verdict", "cause"]
+                .iter()
+                .any(|class| line.starts_with(&format!("| `{class}` | `")))
+        };
+        let mut described: Vec<_> = document.lines().filter(rows).collect();
+        let counters = Counters::default();
+        for metric in counters.metrics().filter(|m| m.name == "tollgate_frames_dropped_total") {
+            let [(_, class), (_, reason)] = metric.labels[..] else { panic!("{metric:?}") };
+            let row = format!("| `{class}` | `{reason}` | ");
+            let before = described.len();
+            described.retain(|line| !line.starts_with(&row));
+            assert_eq!(described.len() + 1, before, "docs/metrics.md: rows that begin with {row}");
+        }
+        assert!(described.is_empty(), "docs/metrics.md has reasons that are none: {described:?}");
+    }
+
+    #[test]
     fn promtool_finds_no_fault() {
         let started = Command::new("promtool")
             .args(["check", "metrics"])

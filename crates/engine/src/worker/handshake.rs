@@ -3,7 +3,7 @@
 use tollgate_link::{Link, Port};
 use tollgate_policy::{PacketView, Phase, Policy, Verdict};
 use tollgate_tcp::reset::{self, Resettable};
-use tollgate_tcp::{Handshake, Progress, Segment, State};
+use tollgate_tcp::{Handshake, Invalid, Progress, Segment, State};
 use tollgate_wire::{Direction, Flags, Packet, Timestamp};
 
 use super::{Arrival, Worker, split};
@@ -207,7 +207,12 @@ impl<L: Link, P: Policy> Worker<L, P> {
         direction: Direction,
         now: Timestamp,
     ) {
-        self.ports.drop(packet.into_frame(), Reason::Cause(Cause::ConnectionOver));
+        let zombie = self.half_open.get_mut(number).and_then(|record| record.about.zombie.as_mut());
+        let why = match zombie {
+            Some(_) => Reason::Cause(Cause::ConnectionOver),
+            None => Reason::Invalid(Invalid::AfterReset),
+        };
+        self.ports.drop(packet.into_frame(), why);
         let Some(record) = self.half_open.get_mut(number) else { return };
         let Some(zombie) = &mut record.about.zombie else { return };
         if let Some(rst) = reset::answer(segment, direction)

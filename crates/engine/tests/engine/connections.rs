@@ -267,6 +267,19 @@ fn alerts_have_a_rate_and_what_is_over_it_is_counted() {
     assert_eq!(gate.finish().alerts_suppressed, 7);
 }
 
+/// The server refused; what its client still says has another reason than after a rule's verdict.
+#[test]
+fn what_follows_a_refused_handshake_is_counted_as_after_a_reset() {
+    let mut gate = Gate::new();
+    gate.put(&Frame::client(0, 0, SYN, b""));
+    let refusal = Frame::server(0, 1, RST | ACK, b"");
+    assert_eq!(gate.put(&refusal), [refusal.crossed()]);
+    assert_eq!(gate.put(&Frame::client(1, 1, ACK, b"straggler")), []);
+    let counters = gate.finish();
+    assert_eq!(counters.dropped_for(Reason::Invalid(Invalid::AfterReset)), 1);
+    assert_eq!(counters.dropped_for(Reason::Cause(Cause::ConnectionOver)), 0);
+}
+
 #[test]
 fn a_packet_of_no_connection_crosses_where_that_is_configured() {
     let mut gate = Gate::with(Config { midstream: Midstream::Pass, ..small() });

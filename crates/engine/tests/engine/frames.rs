@@ -154,6 +154,26 @@ fn a_datagram_that_is_not_complete_after_half_a_minute_is_dropped() {
 }
 
 #[test]
+fn fragments_that_contradict_each_other_and_what_follows_them_have_a_reason_of_their_own() {
+    let mut gate = Gate::new();
+    gate.establish();
+    let long = Frame::client(1, 1, ACK, b"a payload that needs three or four fragments");
+    let short = Frame::client(1, 1, ACK, b"and one that is short");
+    // The end of the short one, then what lies beyond it.
+    let (long, short) = (long.fragments(16, 9), short.fragments(16, 9));
+    gate.put_bytes(Port::A, short.last().unwrap());
+    for fragment in &long[short.len()..] {
+        assert_eq!(gate.put_bytes(Port::A, fragment), []);
+    }
+    let contradict = u64::try_from(long.len() - short.len()).unwrap();
+    gate.put_bytes(Port::A, &long[0]);
+    let counters = gate.finish();
+    let dropped = |cause| counters.dropped_for(Reason::Cause(cause));
+    assert_eq!(dropped(Cause::FragmentBroken), contradict + 2);
+    assert_eq!(dropped(Cause::FragmentOverlap), 0);
+}
+
+#[test]
 fn fragments_are_bounded_however_many_datagrams_begin() {
     let config = Config { datagrams_max: 16, fragments_max: 10, ..small() };
     let mut gate = Gate::with(config);
@@ -238,5 +258,5 @@ fn a_datagram_longer_than_a_frame_is_dropped_and_counted() {
     for fragment in Frame::client(1, 1, ACK, &[7; 2500]).fragments(1480, 5) {
         assert_eq!(gate.put_bytes(Port::A, &fragment), []);
     }
-    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::FragmentBroken)), 3);
+    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::FragmentTooLong)), 2);
 }
