@@ -28,7 +28,7 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<()> {
 fn check_file(path: &Path) -> Result<String, Faults> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("toml") => Config::load(path).map(|_| "configuration is good".into()),
-        Some("lua") => RuleSet::load(Some(path), OnRuleError::Drop)
+        Some("lua") => RuleSet::load(Some(path), OnRuleError::DropFlow)
             .map(|rules| format!("rules are good: {rules}")),
         _ => Err(Faults(vec![Fault::of_file(
             path,

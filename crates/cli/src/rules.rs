@@ -35,13 +35,7 @@ impl RuleSet {
     /// Every fault of it, with its line.
     pub fn load(path: Option<&Path>, on_rule_error: OnRuleError) -> Result<Self, Faults> {
         let Some(path) = path else { return Ok(Self::Nothing) };
-        let settings = Settings {
-            on_rule_error: match on_rule_error {
-                OnRuleError::Drop => script::OnRuleError::Drop,
-                OnRuleError::Pass => script::OnRuleError::Pass,
-            },
-            ..Settings::default()
-        };
+        let settings = Settings { on_rule_error: on_rule_error.script(), ..Settings::default() };
         let rules = Rules::load_with(path, settings).map_err(faults)?;
         let interest = rules.policy().map_err(faults)?.interest();
         Ok(Self::Lua(Box::new(rules), interest))

@@ -193,6 +193,34 @@ fn a_configuration_is_checked_before_anything_else() {
 }
 
 #[test]
+fn a_choice_that_makes_no_sense_for_its_cause_is_told_with_those_that_do() {
+    let directory = TempDir::new().unwrap();
+    let nonsense = "on_asymmetric = \"pass\"\non_memory = \"drop\"\non_rule_error = \"drop_packet\"\nmidstream = \"drop_flow\"\n[limits]\nunanswered_packets_max = 0\n";
+    let config = file(&directory, "nonsense.toml", nonsense);
+    let words = [
+        "nonsense.toml:1:17: on_asymmetric: \"pass\" cannot be",
+        "want \"drop_packet\", \"drop_flow\" or \"bypass\"",
+        "nonsense.toml:2:13: on_memory: unknown variant `drop`, expected one of `drop_packet`, `drop_flow`",
+        "nonsense.toml:3:17: on_rule_error: unknown variant `drop_packet`",
+        "nonsense.toml:4:13: midstream: unknown variant `drop_flow`",
+        "nonsense.toml:6:26: unanswered_packets_max: 0 is out of range: want 1 to 255",
+    ];
+    refused(&with(&["check", &config]), FAULT, &words);
+    let config = file(&directory, "reset.toml", "on_asymmetric = \"reset\"\n");
+    refused(&with(&["check", &config]), FAULT, &["no RST is exact", "\"bypass\""]);
+    for good in [
+        "on_rule_error = \"drop\"",
+        "on_rule_error = \"bypass\"",
+        "midstream = \"reset\"",
+        "on_memory = \"pass\"",
+        "on_asymmetric = \"bypass\"",
+    ] {
+        let config = file(&directory, "good.toml", good);
+        assert_eq!(with(&["check", &config]).code, Some(0), "{good}");
+    }
+}
+
+#[test]
 fn broken_captures_are_told_with_their_name_and_write_nothing() {
     let directory = TempDir::new().unwrap();
     let out = directory.path().join("out.pcap");

@@ -2,6 +2,8 @@
 
 use tollgate_tcp::{Limits, Timeouts};
 
+use crate::remedy::Remedies;
+
 /// Bounds and choices of one worker. The defaults suit a machine with a few gigabytes to spare.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -25,10 +27,8 @@ pub struct Config {
     /// copy of them leaves equal to the first. The memory is up to twice as much.
     pub retained_bytes_max: u64,
     /// The same for one direction of a flow. Below the widest window in use, a retransmission of
-    /// what is older is [`Config::forgotten`].
+    /// what is older is a [`Trouble::Memory`](crate::Trouble).
     pub retained_direction_bytes_max: u32,
-    /// Copies of bytes in flight that are not remembered any more.
-    pub forgotten: Forgotten,
     /// Datagrams that may wait for fragments.
     pub datagrams_max: usize,
     /// Fragments that may wait, in all.
@@ -39,6 +39,8 @@ pub struct Config {
     pub fast_open: FastOpen,
     /// TCP packets of no connection.
     pub midstream: Midstream,
+    /// What becomes of connections that cannot be treated as they should be.
+    pub remedies: Remedies,
     /// What is not TCP.
     pub other: OtherTraffic,
     /// Frames taken from each port, and from each other worker, in a turn. More make cache misses
@@ -92,23 +94,14 @@ pub enum Midstream {
     /// Drop it, with an alert: Haka's way.
     #[default]
     Drop,
-    /// Let it cross, unseen by rules.
+    /// The same, and tell its sender with a RST that the connection is over, some a second.
+    Reset,
+    /// Let it cross, unseen by rules, until both ends have spoken; then follow the connection.
     Pass,
+    /// Let it cross, unseen by rules, and all that follow.
+    Bypass,
     /// Follow the connection from here on.
     Pickup,
-}
-
-/// What to do with a second copy of bytes whose first is forgotten, so that nobody knows whether the
-/// two are the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Forgotten {
-    /// Send it without them: nothing leaves twice different. A connection whose receiver has lost
-    /// the first copy stalls.
-    #[default]
-    Withhold,
-    /// Send it with them: no connection stalls, but its sender may say one thing to the rules and
-    /// another to the receiver.
-    Forward,
 }
 
 /// What to do with frames that are not TCP.
@@ -134,12 +127,12 @@ impl Default for Config {
             retained_bytes_max: 128 << 20,
             // Linux offers 6 MB at most, unless told otherwise.
             retained_direction_bytes_max: 8 << 20,
-            forgotten: Forgotten::Withhold,
             datagrams_max: 256,
             fragments_max: 512,
             timeouts: Timeouts::default(),
             fast_open: FastOpen::Strip,
             midstream: Midstream::Drop,
+            remedies: Remedies::default(),
             other: OtherTraffic::Pass,
             // A guess: lookups in batches of 32 cost least with a million flows, see the
             // measurements of the flow table; 64 leave room for what is not a lookup.

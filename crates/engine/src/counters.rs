@@ -12,6 +12,8 @@ use tollgate_policy::{Phase, Verdict};
 use tollgate_tcp::Invalid;
 use tollgate_wire::{Malformed, Other};
 
+use crate::remedy::Trouble;
+
 /// What one worker has counted since it began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -41,6 +43,10 @@ pub struct Counters {
     pub passed: [u64; Other::ALL.len()],
     /// TCP packets of no connection that crossed, where the configuration lets them.
     pub untracked: u64,
+    /// Packets of connections that cross uninspected.
+    pub bypassed: u64,
+    /// Times that a connection could not be treated as it should be, by [`Trouble`].
+    pub troubles: [u64; Trouble::ALL.len()],
     /// Verdicts that rules gave, by [`Verdict`]; `accept` is not counted.
     pub verdicts: [u64; Verdict::ALL.len()],
     /// Connections by what happened to them, by [`Phase`].
@@ -57,7 +63,7 @@ pub struct Counters {
     pub retransmitted: u64,
     /// Packets whose bytes were changed to what an earlier copy of them had said.
     pub rewritten: u64,
-    /// Packets with bytes whose earlier copy was forgotten ([`Forgotten`](crate::Forgotten)).
+    /// Packets with bytes whose earlier copy was forgotten.
     pub forgotten: u64,
     /// Packets that lost SACK blocks: those that name what has not left.
     pub sacks_stripped: u64,
@@ -151,11 +157,15 @@ pub enum Cause {
     IcmpOffWindow,
     /// An ICMP error about no connection that is known.
     IcmpNoConnection,
+    /// Its connection was given up for want of memory ([`Trouble::Memory`]).
+    Memory,
+    /// Its connection was given up, one end not being heard ([`Trouble::Asymmetric`]).
+    Asymmetric,
 }
 
 impl Cause {
     /// Every one, in order of its discriminant.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::NoConnection,
         Self::ConnectionOver,
         Self::HeldFull,
@@ -179,6 +189,8 @@ impl Cause {
         Self::Bypassed,
         Self::IcmpOffWindow,
         Self::IcmpNoConnection,
+        Self::Memory,
+        Self::Asymmetric,
     ];
 
     /// As metrics name it.
@@ -208,6 +220,8 @@ impl Cause {
             Self::Bypassed => "bypassed",
             Self::IcmpOffWindow => "icmp_off_window",
             Self::IcmpNoConnection => "icmp_no_connection",
+            Self::Memory => "memory",
+            Self::Asymmetric => "asymmetric",
         }
     }
 }
@@ -271,6 +285,10 @@ impl Counters {
         bump(&mut self.verdicts, verdict as usize);
     }
 
+    pub(crate) fn trouble(&mut self, trouble: Trouble) {
+        bump(&mut self.troubles, trouble as usize);
+    }
+
     pub(crate) fn phase(&mut self, phase: Phase) {
         bump(&mut self.phases, phase as usize);
     }
@@ -315,6 +333,8 @@ impl AddAssign<&Self> for Counters {
         add_all(&mut self.causes, &other.causes);
         add_all(&mut self.passed, &other.passed);
         self.untracked += other.untracked;
+        self.bypassed += other.bypassed;
+        add_all(&mut self.troubles, &other.troubles);
         add_all(&mut self.verdicts, &other.verdicts);
         add_all(&mut self.phases, &other.phases);
         self.rsts += other.rsts;
@@ -344,7 +364,7 @@ impl Add for Counters {
 }
 
 /// Every [`Phase`], in order of its discriminant.
-pub(crate) const PHASES: [Phase; 10] = [
+pub(crate) const PHASES: [Phase; 11] = [
     Phase::New,
     Phase::Established,
     Phase::Closed,
@@ -355,6 +375,7 @@ pub(crate) const PHASES: [Phase; 10] = [
     Phase::Expired,
     Phase::Evicted,
     Phase::Stopped,
+    Phase::Bypassed,
 ];
 
 fn bump(counts: &mut [u64], position: usize) {

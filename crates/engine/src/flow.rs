@@ -1,6 +1,7 @@
 //! An established connection, and what its packets mean for it.
 
 mod in_flight;
+mod remedy;
 mod resume;
 mod stream;
 
@@ -20,7 +21,11 @@ use crate::ports::Ports;
 use crate::retained::{Kept, Retained};
 use crate::rules::{Rules, phase_of};
 use crate::sack;
+use crate::unanswered::Unanswered;
+use crate::unseen::Unseen;
 use crate::zombie::Zombie;
+
+pub(crate) use remedy::is_followable;
 
 /// A connection whose handshake is complete, or that was picked up in its middle.
 #[derive(Debug)]
@@ -37,8 +42,21 @@ pub(crate) struct Flow<F> {
     conflicted: bool,
     /// Bytes of it may have crossed unseen since its last packet.
     bypassed: bool,
+    course: Course,
+    unanswered: Unanswered,
     /// As the worker last saw it, so that it notices a change.
     pub(crate) recorded: Standing,
+}
+
+/// Whether the connection is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Followed,
+    /// It was there before us, and packets that travel this way cross unseen until the other end
+    /// speaks.
+    OneSided(Direction),
+    /// It crosses uninspected.
+    Unseen(Unseen),
 }
 
 /// What a flow needs of its worker.
@@ -96,6 +114,8 @@ impl<F: Frame> Flow<F> {
             reset: None,
             conflicted: false,
             bypassed: false,
+            course: Course::Followed,
+            unanswered: Unanswered::default(),
             recorded,
         }
     }
@@ -110,7 +130,12 @@ impl<F: Frame> Flow<F> {
     pub(crate) fn standing(&self) -> Standing {
         match self.about.zombie {
             Some(_) => Standing::Zombie,
-            None => Standing::Live(self.tracker.state()),
+            None => match self.course {
+                Course::Followed if self.about.unseen => Standing::Bypassed(self.tracker.state()),
+                Course::Followed => Standing::Live(self.tracker.state()),
+                Course::OneSided(_) => Standing::OneSided,
+                Course::Unseen(unseen) => Standing::Bypassed(unseen.state()),
+            },
         }
     }
 
@@ -119,8 +144,9 @@ impl<F: Frame> Flow<F> {
         self.about.last_seen + self.standing().timeout(timeouts)
     }
 
-    /// Takes a packet of this connection that arrived at `port`. Gives it back if it opens the next
-    /// connection between the same endpoints, so that this one is to be forgotten.
+    /// Takes a packet of this connection that arrived at `port`. Gives it back if this record is to be
+    /// forgotten: the packet opens the next connection between the same endpoints, or shows that one
+    /// that was [`Flow::is_one_sided`] can be followed.
     pub(crate) fn packet<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
@@ -129,6 +155,9 @@ impl<F: Frame> Flow<F> {
     ) -> Option<Packet<F>> {
         let segment = Segment::of(&packet);
         let direction = self.about.direction(packet.headers().source);
+        if self.course != Course::Followed && self.about.zombie.is_none() {
+            return self.cross(cx, packet, &segment, direction, port);
+        }
         let mut step = None;
         if segment.has(Flags::SYN) && !segment.has(Flags::ACK) {
             // Asked before the rules are, for a SYN may belong to the next connection.
@@ -183,7 +212,6 @@ impl<F: Frame> Flow<F> {
         let (state, counters) = (self.tracker.state(), &mut cx.ports.counters);
         let mut verdict = cx.rules.new_connection(&mut self.about, state, packet, counters);
         if verdict == Verdict::Accept {
-            cx.rules.phase(&self.about, Phase::New, cx.now, counters);
             let about = &mut self.about;
             verdict = cx.rules.receive_packet(about, state, packet, direction, counters);
         }
@@ -256,6 +284,9 @@ impl<F: Frame> Flow<F> {
             // Only a SYN reopens, and it was asked for before.
             Ok(Step::Reopen) => cx.ports.drop(packet.into_frame(), Reason::Invalid(Invalid::Flags)),
             Err(why) => {
+                if self.is_unanswered(cx, why, direction) {
+                    return self.asymmetric(cx, packet, port, why);
+                }
                 cx.ports.drop(packet.into_frame(), Reason::Invalid(why));
                 if why == Invalid::AfterReset {
                     self.tell_again(cx, segment, direction);
@@ -321,11 +352,24 @@ impl<F: Frame> Flow<F> {
         cx: &mut Context<'_, L, P>,
         verdict: Verdict,
     ) {
-        self.give_up(cx, Reason::Refused(verdict));
+        self.finish_off(cx, verdict, Reason::Refused(verdict), phase_of(verdict));
+    }
+
+    /// The same, for any `reason`.
+    fn finish_off<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        verdict: Verdict,
+        reason: Reason,
+        phase: Phase,
+    ) {
+        self.give_up(cx, reason);
         let rsts = match verdict {
             Verdict::Reset => reset::both(&self.tracker),
             Verdict::HalfReset => reset::half(&self.tracker),
-            Verdict::Accept | Verdict::DropPacket | Verdict::Drop => Default::default(),
+            Verdict::Accept | Verdict::Bypass | Verdict::DropPacket | Verdict::Drop => {
+                Default::default()
+            }
         };
         for rst in &rsts {
             cx.ports.rst(&self.about, rst);
@@ -333,7 +377,7 @@ impl<F: Frame> Flow<F> {
         // Signed segments cannot be forged, so nobody is answered later either.
         let answered = if self.tracker.is_signed() { Verdict::Drop } else { verdict };
         self.about.zombie = Some(Zombie::of(answered, cx.now));
-        self.end(cx, phase_of(verdict));
+        self.end(cx, phase);
     }
 
     /// Ends the connection otherwise: what is held is dropped, and its end is told.

@@ -11,6 +11,8 @@ use crate::flow_table::Keyed;
 use crate::identity::{Identity, Standing};
 use crate::retained::Kept;
 use crate::store::Store;
+use crate::unanswered::Unanswered;
+use crate::unseen::Unseen;
 
 /// A half-open connection.
 #[derive(Debug)]
@@ -25,6 +27,9 @@ pub(crate) struct HalfOpen {
     pub(crate) early: Option<Seq>,
     /// That payload.
     pub(crate) kept: Kept,
+    /// Since it crosses uninspected, there being no room for it among the established.
+    pub(crate) unseen: Option<Unseen>,
+    pub(crate) unanswered: Unanswered,
 }
 
 impl Keyed for HalfOpen {
@@ -34,11 +39,25 @@ impl Keyed for HalfOpen {
 }
 
 impl HalfOpen {
+    pub(crate) fn new(about: Identity, handshake: Handshake) -> Self {
+        Self {
+            about,
+            handshake,
+            reset: false,
+            forwarded: false,
+            early: None,
+            kept: None,
+            unseen: None,
+            unanswered: Unanswered::default(),
+        }
+    }
+
     pub(crate) fn standing(&self) -> Standing {
-        match self.about.zombie {
-            Some(_) => Standing::Zombie,
-            None if self.reset => Standing::Live(tollgate_tcp::State::Reset),
-            None => Standing::Live(self.handshake.state()),
+        match (self.about.zombie, self.unseen) {
+            (Some(_), _) => Standing::Zombie,
+            (None, Some(unseen)) => Standing::Bypassed(unseen.state()),
+            (None, None) if self.reset => Standing::Live(tollgate_tcp::State::Reset),
+            (None, None) => Standing::Live(self.handshake.state()),
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Identity {
     pub(crate) client: Side,
     /// `end_connection` has been told; no event follows.
     pub(crate) over: bool,
+    /// Rules see nothing more of it, though it lives.
+    pub(crate) unseen: bool,
     /// Since a rule refused the connection: what answers and absorbs its stragglers.
     pub(crate) zombie: Option<Zombie>,
     pub(crate) last_seen: Timestamp,
@@ -45,22 +47,33 @@ pub(crate) enum Standing {
     Live(State),
     /// Refused by a rule, and remembered for its stragglers.
     Zombie,
+    /// It crosses, and no rule sees it.
+    Bypassed(State),
+    /// Packets of one end have crossed; it is followed when the other speaks.
+    OneSided,
 }
 
 impl Standing {
     /// How long it may be silent.
     pub(crate) const fn timeout(self, timeouts: &Timeouts) -> Duration {
         match self {
-            Self::Live(state) => timeouts.of(state),
+            Self::Live(state) | Self::Bypassed(state) => timeouts.of(state),
             Self::Zombie => timeouts.zombie,
+            // As long as one that waits for a SYN-ACK, for it may be as forged.
+            Self::OneSided => timeouts.syn_sent,
         }
     }
 
-    /// A position in arrays with a place for each state and one for zombies.
+    /// Places in arrays that have one for each state and one for each other standing.
+    pub(crate) const PLACES: usize = State::ALL.len() + 3;
+
+    /// A position in such an array.
     pub(crate) const fn index(self) -> usize {
         match self {
             Self::Live(state) => state as usize,
             Self::Zombie => State::ALL.len(),
+            Self::Bypassed(_) => State::ALL.len() + 1,
+            Self::OneSided => State::ALL.len() + 2,
         }
     }
 }
@@ -74,6 +87,7 @@ impl Identity {
             key: headers.key,
             client,
             over: false,
+            unseen: false,
             zombie: None,
             last_seen: Timestamp::default(),
             traffic: PerDirection::default(),

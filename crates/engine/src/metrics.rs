@@ -7,6 +7,7 @@ use tollgate_tcp::Invalid;
 use tollgate_wire::{Malformed, Other};
 
 use crate::counters::{Cause, Counters, PHASES};
+use crate::remedy::Trouble;
 
 /// One sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +46,16 @@ impl Counters {
         for (phase, value) in PHASES.into_iter().zip(self.phases) {
             out.push(Metric::new(CONNECTIONS, &[("phase", phase.name())], value));
         }
+        for (trouble, value) in Trouble::ALL.into_iter().zip(self.troubles) {
+            out.push(Metric::new(TROUBLES, &[("cause", trouble.name())], value));
+        }
         let plain = [
             (FORGED, self.forged),
             (MERGED, self.merged),
             (HANDED_OUT, self.handed_out),
             (HANDED_IN, self.handed_in),
             (UNTRACKED, self.untracked),
+            (BYPASSED, self.bypassed),
             (RSTS, self.rsts),
             (RSTS_FAILED, self.rsts_failed),
             (CHECKSUMS, self.checksums_completed),
@@ -91,7 +96,8 @@ impl Counters {
         for (why, value) in Invalid::ALL.into_iter().zip(self.invalid) {
             push("invalid", why.name(), value);
         }
-        for (verdict, value) in Verdict::ALL.into_iter().zip(self.refused).skip(1) {
+        let refusals = Verdict::ALL.into_iter().zip(self.refused);
+        for (verdict, value) in refusals.filter(|(verdict, _)| !verdict.forwards()) {
             push("verdict", verdict.name(), value);
         }
         for (cause, value) in Cause::ALL.into_iter().zip(self.causes) {
@@ -113,6 +119,10 @@ const HANDED_OUT: Named = ("tollgate_frames_handed_out_total", "Frames given to 
 const HANDED_IN: Named = ("tollgate_frames_handed_in_total", "Frames taken from other workers.");
 const UNTRACKED: Named =
     ("tollgate_packets_untracked_total", "TCP packets of no connection that crossed.");
+const BYPASSED: Named =
+    ("tollgate_packets_bypassed_total", "Packets of connections that cross uninspected.");
+const TROUBLES: Named =
+    ("tollgate_troubles_total", "Times that a connection could not be treated as it should be.");
 const VERDICTS: Named = ("tollgate_verdicts_total", "Verdicts of rules other than accept.");
 const CONNECTIONS: Named = ("tollgate_connections_total", "Connections by what happened to them.");
 const RSTS: Named = ("tollgate_rsts_sent_total", "RSTs sent.");

@@ -63,12 +63,16 @@ impl<P: Policy> Rules<P> {
         packet: &PacketView<'_>,
         counters: &mut Counters,
     ) -> Verdict {
-        if !self.interest.contains(Interest::NEW_CONNECTION) {
-            return Verdict::Accept;
+        let mut verdict = Verdict::Accept;
+        if self.interest.contains(Interest::NEW_CONNECTION) {
+            let mut flow = about.view(state, packet.received);
+            verdict = self.policy.new_connection(&mut flow, packet, &mut self.reports);
         }
-        let mut flow = about.view(state, packet.received);
-        let verdict = self.policy.new_connection(&mut flow, packet, &mut self.reports);
-        counted(counters, whole(verdict))
+        let verdict = counted(counters, whole(verdict));
+        if verdict.forwards() {
+            self.phase(about, Phase::New, packet.received, counters);
+        }
+        self.obey(verdict, about, state, packet.received, counters)
     }
 
     pub(crate) fn receive_packet(
@@ -84,7 +88,7 @@ impl<P: Policy> Rules<P> {
         }
         let mut flow = about.view(state, packet.received);
         let verdict = self.policy.receive_packet(&mut flow, packet, direction, &mut self.reports);
-        counted(counters, verdict)
+        self.obey(counted(counters, verdict), about, state, packet.received, counters)
     }
 
     pub(crate) fn receive_data(
@@ -102,7 +106,24 @@ impl<P: Policy> Rules<P> {
         let mut flow = about.view(state, now);
         let verdict = self.policy.receive_data(&mut flow, data, direction, &mut self.reports);
         // There is no single packet to drop.
-        counted(counters, whole(verdict))
+        self.obey(counted(counters, whole(verdict)), about, state, now, counters)
+    }
+
+    /// What of a verdict is left to do: a bypass is done, for rules are told of nothing after the end.
+    fn obey(
+        &mut self,
+        verdict: Verdict,
+        about: &mut Identity,
+        state: State,
+        now: Timestamp,
+        counters: &mut Counters,
+    ) -> Verdict {
+        if verdict != Verdict::Bypass {
+            return verdict;
+        }
+        about.unseen = true;
+        self.end(about, state, Phase::Bypassed, now, counters);
+        Verdict::Accept
     }
 
     /// Tells that a connection is over, once, however often it is called.
@@ -226,7 +247,7 @@ pub(crate) const fn phase_of(verdict: Verdict) -> Phase {
     match verdict {
         Verdict::Reset => Phase::Reset,
         Verdict::HalfReset => Phase::HalfReset,
-        Verdict::Accept | Verdict::DropPacket | Verdict::Drop => Phase::Dropped,
+        Verdict::Accept | Verdict::Bypass | Verdict::DropPacket | Verdict::Drop => Phase::Dropped,
     }
 }
 

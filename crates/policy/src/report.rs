@@ -47,7 +47,8 @@ pub enum Phase {
     Dropped,
     /// A rule reset it, at the server only.
     HalfReset,
-    /// A rule reset it, at both ends.
+    /// A rule reset it, at both ends; or the configuration did, for a connection that could not be
+    /// treated as it should be.
     Reset,
     /// Idle for too long.
     Expired,
@@ -55,6 +56,8 @@ pub enum Phase {
     Evicted,
     /// The program stopped.
     Stopped,
+    /// It crosses uninspected from here on.
+    Bypassed,
 }
 
 impl Phase {
@@ -72,6 +75,7 @@ impl Phase {
             Self::Expired => "expired",
             Self::Evicted => "evicted",
             Self::Stopped => "stopped",
+            Self::Bypassed => "bypassed",
         }
     }
 }

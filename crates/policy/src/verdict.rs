@@ -5,6 +5,9 @@ pub enum Verdict {
     /// Send it on.
     #[default]
     Accept,
+    /// Send it on, and show nothing more of the connection to any rule: it goes on without them. TCP
+    /// is still followed.
+    Bypass,
     /// Drop this packet and keep the connection. In `new_connection` the same as `Drop`; in
     /// `receive_data` there is no single packet, and it means `Drop` as well.
     DropPacket,
@@ -18,19 +21,26 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every one, in rising order.
-    pub const ALL: [Self; 5] =
-        [Self::Accept, Self::DropPacket, Self::Drop, Self::HalfReset, Self::Reset];
+    pub const ALL: [Self; 6] =
+        [Self::Accept, Self::Bypass, Self::DropPacket, Self::Drop, Self::HalfReset, Self::Reset];
 
     /// As metrics, events and Lua name it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Accept => "accept",
+            Self::Bypass => "bypass",
             Self::DropPacket => "drop_packet",
             Self::Drop => "drop",
             Self::HalfReset => "halfreset",
             Self::Reset => "reset",
         }
+    }
+
+    /// Whether the packet goes on with it.
+    #[must_use]
+    pub const fn forwards(self) -> bool {
+        matches!(self, Self::Accept | Self::Bypass)
     }
 
     /// Whether the connection ends with it.

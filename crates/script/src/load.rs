@@ -16,6 +16,10 @@ pub enum OnRuleError {
     /// It is dropped: nothing passes that the rules did not see to the end.
     #[default]
     Drop,
+    /// It is reset, at both ends.
+    Reset,
+    /// It goes on, and no rule sees anything more of it.
+    Bypass,
     /// The failed rule counts as one that had nothing against it; the rules after it are asked.
     Pass,
 }

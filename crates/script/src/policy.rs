@@ -93,6 +93,14 @@ impl LuaPolicy {
                     verdict = Verdict::Drop;
                     break;
                 }
+                (OnRuleError::Reset, _) => {
+                    verdict = Verdict::Reset;
+                    break;
+                }
+                (OnRuleError::Bypass, _) => {
+                    verdict = Verdict::Bypass;
+                    break;
+                }
             }
         }
         let shared = &self.state.shared;

@@ -159,6 +159,23 @@ fn a_failing_rule_may_be_passed_over() {
 }
 
 #[test]
+fn a_failing_rule_may_reset_its_connection_or_let_it_go() {
+    let text = format!(
+        "{EVENTS}haka.rule{{ hook = e.new_connection, eval = function() error('x') end }}
+        haka.rule{{ hook = e.new_connection, eval = function(flow) print('later') end }}"
+    );
+    for (on_rule_error, verdict) in [
+        (OnRuleError::Drop, Verdict::Drop),
+        (OnRuleError::Reset, Verdict::Reset),
+        (OnRuleError::Bypass, Verdict::Bypass),
+    ] {
+        let mut scene = Scene::with(&text, Settings { on_rule_error, ..Settings::default() });
+        assert_eq!(scene.open(), verdict);
+        assert_eq!(scene.said().len(), 2, "the log and the alert, no later rule");
+    }
+}
+
+#[test]
 fn a_verdict_given_before_the_error_is_kept() {
     let text = format!(
         "{EVENTS}haka.rule{{ hook = e.new_connection, eval = function(flow) flow:reset() error('x') end }}

@@ -41,8 +41,17 @@ impl Config {
             },
             midstream: match self.midstream {
                 Midstream::Drop => engine::Midstream::Drop,
+                Midstream::Reset => engine::Midstream::Reset,
                 Midstream::Pass => engine::Midstream::Pass,
+                Midstream::Bypass => engine::Midstream::Bypass,
                 Midstream::Pickup => engine::Midstream::Pickup,
+            },
+            remedies: engine::Remedies {
+                memory: self.on_memory.engine(),
+                asymmetric: self.on_asymmetric.engine(),
+                unanswered_packets_max: u8::try_from(limits.unanswered_packets_max)
+                    .unwrap_or(u8::MAX),
+                unanswered: seconds(timeouts.unanswered_s),
             },
             fast_open: match self.fast_open {
                 FastOpen::Strip => engine::FastOpen::Strip,

@@ -7,10 +7,12 @@
 mod engine;
 mod metrics_address;
 mod read;
+mod remedy;
 
 use serde::{Deserialize, Serialize};
 
 pub use metrics_address::MetricsAddress;
+pub use remedy::{OnRuleError, Remedy};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +26,14 @@ pub struct Config {
     pub other: Other,
     /// What becomes of TCP while no worker runs. Default: `wire`.
     pub fail: Fail,
-    /// What becomes of a connection whose rule fails. Default: `drop`.
+    /// What becomes of a connection whose rule fails. Default: `drop_flow`.
     pub on_rule_error: OnRuleError,
+    /// What becomes of a connection that there is no room for: its handshake is complete and
+    /// `flows_max` reached, or it repeats bytes whose first copy there was no room to remember.
+    /// Default: `drop_packet`.
+    pub on_memory: Remedy,
+    /// What becomes of a connection of which only one end is heard. Default: `drop_packet`.
+    pub on_asymmetric: Remedy,
     /// How frames are exchanged with the kernel. Default: `auto`.
     pub mode: Mode,
     /// Worker threads for each pair of interfaces, 1 to 64; 0: chosen at start (one for each core
@@ -68,6 +76,10 @@ pub struct Limits {
     /// Fragments of IP datagrams that wait for the rest, 0 to 65536. 0: none is ever whole and all
     /// fragmented TCP is dropped. Too many: a flood of fragments takes memory. Default: 1024.
     pub fragments_max: u32,
+    /// Packets that one end may send against all rules while the other is not heard, 1 to 255; with
+    /// more, for `unanswered_s`, the connection is `on_asymmetric`. Too few: the liar and the hasty
+    /// count as such. Too many: the asymmetric wait. Default: 3.
+    pub unanswered_packets_max: u32,
     /// Alerts of the engine's own (such as "no connection found") printed a second; the rest is
     /// only counted. 0: none is printed. Too many: a scan floods the log. Default: 10.
     pub alerts_per_second_max: u32,
@@ -97,6 +109,9 @@ pub struct Timeouts {
     pub reset_s: u32,
     /// Dropped or reset by a rule: its packets are silently dropped for so long. Default: 60.
     pub zombie_s: u32,
+    /// One end is not heard while the other breaks all rules: how long until the connection is
+    /// `on_asymmetric`. Default: 1.
+    pub unanswered_s: u32,
 }
 
 /// What to do with packets of a connection whose SYN was not seen, such as those that lived before
@@ -106,8 +121,12 @@ pub struct Timeouts {
 pub enum Midstream {
     /// Drop and alert: nothing passes that was not inspected; connections older than the program break
     Drop,
-    /// Let them pass uninspected: nothing breaks, and an attacker who omits the SYN is not seen
+    /// The same, and a RST to each sender, so that older connections begin anew at once
+    Reset,
+    /// Let them pass uninspected until both ends have spoken, then follow: what came before is not seen
     Pass,
+    /// Let them pass uninspected: nothing breaks, and an attacker who omits the SYN is never seen
+    Bypass,
     /// Follow them from here on: nothing breaks, but rules see a stream without its beginning
     Pickup,
 }
@@ -144,16 +163,6 @@ pub enum Fail {
     Closed,
 }
 
-/// What becomes of a connection in which a rule raised an error or ran out of its budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnRuleError {
-    /// Dropped: a broken rule lets nothing through.
-    Drop,
-    /// Accepted for that event: a broken rule interrupts nobody.
-    Pass,
-}
-
 /// How frames are exchanged with the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -174,7 +183,9 @@ impl Default for Config {
             fast_open: FastOpen::Strip,
             other: Other::Kernel,
             fail: Fail::Wire,
-            on_rule_error: OnRuleError::Drop,
+            on_rule_error: OnRuleError::DropFlow,
+            on_memory: Remedy::DropPacket,
+            on_asymmetric: Remedy::DropPacket,
             mode: Mode::Auto,
             workers: 0,
             cores: Vec::new(),
@@ -194,6 +205,7 @@ impl Default for Limits {
             held_bytes_max: 262_144,
             held_frames_worker_max: 4096,
             fragments_max: 1024,
+            unanswered_packets_max: 3,
             alerts_per_second_max: 10,
             events_pending_max: 8192,
         }
@@ -211,6 +223,7 @@ impl Default for Timeouts {
             time_wait_s: 60,
             reset_s: 10,
             zombie_s: 60,
+            unanswered_s: 1,
         }
     }
 }
@@ -237,6 +250,8 @@ impl Config {
         within(limits.held_frames_worker_max, 16, 1 << 19)?;
         within(limits.fragments_max, 0, 1 << 16)?;
         within(limits.events_pending_max, 16, 1 << 20)?;
+        within(limits.unanswered_packets_max, 1, 255)?;
+        self.on_asymmetric.suits_asymmetric()?;
         for seconds in timeouts.all() {
             within(seconds, 1, 2_592_000)?;
         }
@@ -245,7 +260,7 @@ impl Config {
 }
 
 impl Timeouts {
-    const fn all(&self) -> [u32; 8] {
+    const fn all(&self) -> [u32; 9] {
         [
             self.syn_sent_s,
             self.syn_received_s,
@@ -255,6 +270,7 @@ impl Timeouts {
             self.time_wait_s,
             self.reset_s,
             self.zombie_s,
+            self.unanswered_s,
         ]
     }
 }

@@ -99,6 +99,8 @@ fn levels(samples: &mut Vec<Sample>, gauges: &Gauges) {
     }
     samples.push(level(FLOWS, &[("state", "half_open")], gauges.half_open));
     samples.push(level(FLOWS, &[("state", "refused")], gauges.zombies));
+    samples.push(level(FLOWS, &[("state", "bypassed")], gauges.bypassed));
+    samples.push(level(FLOWS, &[("state", "one_sided")], gauges.one_sided));
     let plain = [
         ("tollgate_held_frames", "Frames that wait behind a gap.", gauges.held_frames),
         ("tollgate_held_bytes", "Bytes of payload that wait behind a gap.", gauges.held_bytes),

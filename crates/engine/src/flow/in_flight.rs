@@ -3,7 +3,7 @@
 use tollgate_link::Frame;
 use tollgate_wire::{Direction, Seq};
 
-use super::Flow;
+use super::{Course, Flow};
 
 impl<F: Frame> Flow<F> {
     /// What the sender of `direction` calls what left as `seq`, if that can be in flight: not before
@@ -15,7 +15,8 @@ impl<F: Frame> Flow<F> {
         let acknowledged = self.tracker.acknowledged(direction);
         let left = self.tracker.edge(direction);
         let known = seq.at_or_after(acknowledged) && seq.at_or_before(left);
-        (known || self.bypassed).then(|| self.sent_as(direction, seq))
+        (known || self.bypassed || self.course != Course::Followed)
+            .then(|| self.sent_as(direction, seq))
     }
 
     /// The number by which the sender of `direction` knows what left as `seq`. The two are the same

@@ -7,8 +7,8 @@ use tollgate_wire::{Direction, Flags, Packet, Seq};
 
 use super::{Context, Flow};
 use crate::buffer::Buffer;
-use crate::config::Forgotten;
 use crate::counters::{Cause, Reason};
+use crate::remedy::Remedy;
 
 impl<F: Frame> Flow<F> {
     /// Puts payload into its stream, and lets go what has become readable.
@@ -178,7 +178,7 @@ impl<F: Frame> Flow<F> {
         port: Port,
     ) {
         let Ready { buffer: Buffer(mut packet), fresh, fin, keep, keep_fin, rewritten } = ready;
-        let mut agreed = Agreed { rewritten, start: 0 };
+        let mut agreed = Agreed { rewritten, start: 0, forgotten: false };
         if cx.rules.wants_data() {
             if fresh.start > 0 {
                 agreed = self.agree(cx, &mut packet, fresh.start, direction);
@@ -213,7 +213,14 @@ impl<F: Frame> Flow<F> {
     ) {
         if cx.rules.wants_data() {
             let len = packet.headers().payload_len();
-            let Agreed { rewritten, start } = self.agree(cx, &mut packet, len, direction);
+            let Agreed { rewritten, start, forgotten } =
+                self.agree(cx, &mut packet, len, direction);
+            if forgotten {
+                packet = match self.forgotten(cx, packet, port) {
+                    Some(packet) => packet,
+                    None => return,
+                };
+            }
             if start > 0 {
                 packet.trim(start..len, true);
             }
@@ -247,13 +254,11 @@ impl<F: Frame> Flow<F> {
             Copied::Unknown { bytes, rewritten } => (bytes, rewritten),
         };
         if bytes == 0 || self.passed_unseen(seq, bytes, direction) {
-            return Agreed { rewritten, start: 0 };
+            return Agreed { rewritten, start: 0, forgotten: false };
         }
         cx.ports.counters.forgotten += 1;
-        match cx.config.forgotten {
-            Forgotten::Withhold => Agreed { rewritten, start: bytes },
-            Forgotten::Forward => Agreed { rewritten, start: 0 },
-        }
+        let start = if cx.config.remedies.memory == Remedy::Pass { 0 } else { bytes };
+        Agreed { rewritten, start, forgotten: true }
     }
 
     /// Whether the first copies of these bytes passed before the connection was picked up: that
@@ -289,6 +294,8 @@ struct Agreed {
     rewritten: bool,
     /// Payload offset of the first byte that may leave.
     start: u32,
+    /// Of some, nobody remembers what they said.
+    forgotten: bool,
 }
 
 /// The number of a packet's first payload byte.

@@ -27,8 +27,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let headers = packet.headers();
         let mut about = Identity::new(self.numbers.next(), headers, headers.source, port);
         about.received(Direction::ToServer, &packet, port, &mut self.ports.neighbours, now);
-        let record =
-            HalfOpen { about, handshake, reset: false, forwarded: false, early: None, kept: None };
+        let record = HalfOpen::new(about, handshake);
         let timeout = record.standing().timeout(&self.pressed);
         let Ok(number) = self.half_open.open(hash, record, timeout, now) else {
             let full = Reason::Cause(Cause::HalfOpenFull);
@@ -41,7 +40,6 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let about = &mut record.about;
         let mut verdict = self.rules.new_connection(about, State::SynSent, &view, counters);
         if verdict == Verdict::Accept {
-            self.rules.phase(about, Phase::New, now, counters);
             let to = Direction::ToServer;
             verdict = self.rules.receive_packet(about, State::SynSent, &view, to, counters);
         }
@@ -68,6 +66,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let Some(record) = self.half_open.get_mut(number) else {
             return self.ports.drop(packet.into_frame(), Reason::Cause(Cause::NoConnection));
         };
+        if record.unseen.is_some() {
+            return self.cross_half_open(number, Arrival { packet, port, hash }, &segment, now);
+        }
         let over = record.about.zombie.is_some() || record.reset;
         if over && segment.has(Flags::SYN) && !segment.has(Flags::ACK) {
             self.close_half_open(number, Phase::Closed, now);
@@ -107,7 +108,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
             Ok(Progress::Established) => {
                 self.establish(number, Arrival { packet, port, hash }, &segment, direction, now);
             }
-            Err(why) => self.ports.drop(packet.into_frame(), Reason::Invalid(why)),
+            Err(why) => {
+                let arrival = Arrival { packet, port, hash };
+                self.invalid_handshake(number, arrival, &segment, direction, why, now);
+            }
         }
     }
 
@@ -120,12 +124,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
         direction: Direction,
         now: Timestamp,
     ) {
+        if self.flows.is_full() {
+            return self.no_room(number, arrival, segment, direction, now);
+        }
         let Arrival { packet, port, hash } = arrival;
         let full = Reason::Cause(Cause::FlowTableFull);
-        if self.flows.is_full() {
-            // It stays half-open; its client tries again, and there may be room then.
-            return self.ports.drop(packet.into_frame(), full);
-        }
         let Some(HalfOpen { about, handshake, early, kept, .. }) = self.half_open.close(number)
         else {
             return self.ports.drop(packet.into_frame(), full);
@@ -173,13 +176,24 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     /// Ends a half-open connection as a rule wants it.
     pub(super) fn condemn_half_open(&mut self, number: u32, verdict: Verdict, now: Timestamp) {
+        self.finish_off_half_open(number, verdict, phase_of(verdict), now);
+    }
+
+    /// The same, told as `phase`.
+    pub(super) fn finish_off_half_open(
+        &mut self,
+        number: u32,
+        verdict: Verdict,
+        phase: Phase,
+        now: Timestamp,
+    ) {
         let Some(record) = self.half_open.get_mut(number) else { return };
         let about = &mut record.about;
         for to in Direction::BOTH {
             let wanted = match verdict {
                 Verdict::Reset => true,
                 Verdict::HalfReset => to == Direction::ToServer,
-                Verdict::Accept | Verdict::DropPacket | Verdict::Drop => false,
+                Verdict::Accept | Verdict::Bypass | Verdict::DropPacket | Verdict::Drop => false,
             };
             // A server that has been sent nothing has nothing to reset.
             if wanted && (to == Direction::ToClient || record.forwarded) {
@@ -193,7 +207,6 @@ impl<L: Link, P: Policy> Worker<L, P> {
         self.retained.forget(&mut record.kept);
         about.zombie = Some(Zombie::of(if signed { Verdict::Drop } else { verdict }, now));
         let state = record.handshake.state();
-        let phase = phase_of(verdict);
         self.rules.end(about, state, phase, now, &mut self.ports.counters);
         self.arm_half_open(number, now);
     }
@@ -234,12 +247,13 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// Forgets a half-open connection; its end is told unless it was.
     pub(super) fn close_half_open(&mut self, number: u32, phase: Phase, now: Timestamp) {
         let Some(mut record) = self.half_open.close(number) else { return };
+        self.half_open_unseen -= u64::from(record.unseen.is_some());
         self.retained.forget(&mut record.kept);
         let state = record.handshake.state();
         self.rules.end(&mut record.about, state, phase, now, &mut self.ports.counters);
     }
 
-    fn arm_half_open(&mut self, number: u32, now: Timestamp) {
+    pub(super) fn arm_half_open(&mut self, number: u32, now: Timestamp) {
         if let Some(record) = self.half_open.get(number) {
             let deadline = record.deadline(&self.pressed);
             self.half_open.arm(number, deadline, now);

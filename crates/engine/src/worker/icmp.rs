@@ -109,13 +109,16 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 return Fate::Drop(Cause::ConnectionOver);
             }
             let direction = record.about.direction(error.source);
-            let sent = record.handshake.is_in_flight(direction, error.seq);
+            let unseen = record.unseen.is_some();
+            let sent = unseen || record.handshake.is_in_flight(direction, error.seq);
             return judged(sent.then_some(error.seq));
         }
         match (self.midstream(now), self.config.other) {
-            (Midstream::Drop, _) => Fate::Drop(Cause::IcmpNoConnection),
+            (Midstream::Drop | Midstream::Reset, _) => Fate::Drop(Cause::IcmpNoConnection),
             (_, OtherTraffic::Drop) => Fate::Drop(Cause::Other),
-            (Midstream::Pass | Midstream::Pickup, OtherTraffic::Pass) => Fate::Pass(error.seq),
+            (Midstream::Pass | Midstream::Bypass | Midstream::Pickup, OtherTraffic::Pass) => {
+                Fate::Pass(error.seq)
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod expire;
 mod handshake;
 mod icmp;
 mod receive;
+mod remedy;
 mod resume;
 mod track;
 
@@ -20,9 +21,11 @@ use crate::counters::{Cause, Counters, Reason};
 use crate::flow::{Context, Flow, HeldTotal};
 use crate::fragments::Fragments;
 use crate::half_open::{HalfOpen, Lots};
+use crate::identity::Standing;
 use crate::mesh::Mesh;
 use crate::neighbours::Neighbours;
 use crate::ports::Ports;
+use crate::rate::Rate;
 use crate::retained::Retained;
 use crate::rules::{Numbers, Rules};
 use crate::store::Store;
@@ -46,8 +49,12 @@ pub struct Worker<L: Link, P> {
     /// Until then connections that are not known are picked up: frames have crossed unseen.
     pick_up_until: Timestamp,
     retained: Retained,
-    /// Flows by [`crate::identity::Standing`].
-    standings: [u64; STANDINGS],
+    /// Flows by [`Standing`].
+    standings: [u64; Standing::PLACES],
+    /// Half-open connections that cross uninspected.
+    half_open_unseen: u64,
+    /// RSTs to senders of packets of no connection.
+    refusals: Rate,
 
     // Scratch, empty between turns; here so that no turn allocates.
     frames: Vec<L::Frame>,
@@ -85,6 +92,10 @@ pub struct Gauges {
     pub flows: [u64; State::ALL.len()],
     /// Refused connections that are remembered, half-open ones not among them.
     pub zombies: u64,
+    /// Connections that cross and that no rule sees.
+    pub bypassed: u64,
+    /// Connections of which one end has spoken, and which are followed when the other does.
+    pub one_sided: u64,
     /// Half-open connections, refused ones among them.
     pub half_open: u64,
     /// Frames that wait behind a gap.
@@ -103,7 +114,9 @@ pub struct Gauges {
     pub half_open_pressed: bool,
 }
 
-const STANDINGS: usize = State::ALL.len() + 1;
+/// RSTs a second to senders of packets of no connection. A guess: more than honest connections need
+/// after a restart, less than a flood of forged packets would bring down on someone.
+const REFUSALS_PER_SECOND_MAX: u32 = 1000;
 
 impl<L: Link, P: Policy> Worker<L, P> {
     /// A worker; `mesh` is its share of [`crate::mesh()`], or [`Mesh::alone`].
@@ -131,7 +144,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
             held: HeldTotal::default(),
             pick_up_until: Timestamp::default(),
             retained: Retained::new(&config),
-            standings: [0; STANDINGS],
+            standings: [0; Standing::PLACES],
+            half_open_unseen: 0,
+            refusals: Rate::new(REFUSALS_PER_SECOND_MAX),
             frames: Vec::with_capacity(batch),
             arrivals: Vec::with_capacity(arrivals),
             notices: Vec::with_capacity(arrivals),
@@ -201,10 +216,13 @@ impl<L: Link, P: Policy> Worker<L, P> {
         for (flows, standing) in flows.iter_mut().zip(&self.standings) {
             *flows = *standing;
         }
+        let of = |standing: Standing| self.standings.get(standing.index()).copied().unwrap_or(0);
         Gauges {
             flows,
-            zombies: self.standings[STANDINGS - 1],
-            half_open: self.half_open.len() as u64,
+            zombies: of(Standing::Zombie),
+            bypassed: of(Standing::Bypassed(State::Established)) + self.half_open_unseen,
+            one_sided: of(Standing::OneSided),
+            half_open: self.half_open.len() as u64 - self.half_open_unseen,
             held_frames: self.held.frames,
             held_bytes: self.held.bytes,
             retained_bytes: self.retained.bytes(),

@@ -39,7 +39,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// What to do with a packet of no known connection.
     pub(super) fn midstream(&self, now: Timestamp) -> Midstream {
         match self.config.midstream {
-            Midstream::Drop if now < self.pick_up_until => Midstream::Pickup,
+            Midstream::Drop | Midstream::Reset if now < self.pick_up_until => Midstream::Pickup,
             configured => configured,
         }
     }

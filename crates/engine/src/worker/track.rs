@@ -8,7 +8,7 @@ use tollgate_wire::{Flags, Side, Timestamp};
 use super::{Arrival, Worker, split};
 use crate::config::Midstream;
 use crate::counters::{Cause, Reason};
-use crate::flow::Flow;
+use crate::flow::{Flow, is_followable};
 use crate::identity::{Identity, Standing};
 
 impl<L: Link, P: Policy> Worker<L, P> {
@@ -43,11 +43,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let Some(flow) = flows.get_mut(number) else {
             return context.ports.drop(packet.into_frame(), Reason::Cause(Cause::NoConnection));
         };
-        let reopens = flow.packet(&mut context, packet, port);
+        let anew = flow.packet(&mut context, packet, port);
         self.settle(number, now);
-        if let Some(packet) = reopens {
-            self.close_flow(number, Some(Phase::Closed), Cause::Closed, now);
-            self.first_packet(Arrival { packet, port, hash }, now);
+        if let Some(packet) = anew {
+            self.begin_anew(number, Arrival { packet, port, hash }, now);
         }
     }
 
@@ -110,18 +109,23 @@ impl<L: Link, P: Policy> Worker<L, P> {
         if headers.flags.contains(Flags::SYN) && !headers.flags.contains(Flags::ACK) {
             return self.open_handshake(arrival, now);
         }
-        let followable = headers.flags.contains(Flags::ACK)
-            && !headers.flags.intersects(Flags::SYN | Flags::RST);
+        let followable = is_followable(&Segment::of(&arrival.packet));
         let Arrival { packet, port, hash } = arrival;
-        match self.midstream(now) {
+        let midstream = self.midstream(now);
+        match midstream {
             Midstream::Pickup if followable => {
                 self.pick_up(Arrival { packet, port, hash }, now);
             }
-            Midstream::Pass | Midstream::Pickup => {
-                self.ports.counters.untracked += 1;
-                self.ports.forward(packet, port.peer());
+            Midstream::Pass if followable => {
+                self.await_other_end(Arrival { packet, port, hash }, now);
             }
-            Midstream::Drop => {
+            Midstream::Pass | Midstream::Bypass | Midstream::Pickup => {
+                self.forward_untracked(packet, port);
+            }
+            Midstream::Drop | Midstream::Reset => {
+                if midstream == Midstream::Reset {
+                    self.refuse(&packet, port, now);
+                }
                 let counters = &mut self.ports.counters;
                 self.rules.alert_no_connection(packet.headers(), now, counters);
                 self.ports.drop(packet.into_frame(), Reason::Cause(Cause::NoConnection));
@@ -131,7 +135,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     /// Follows a connection from its middle on. Who the client is can only be guessed: the one with
     /// the higher port, for servers listen on low ones.
-    fn pick_up(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
+    pub(super) fn pick_up(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
         let Arrival { packet, port, hash } = arrival;
         let headers = packet.headers();
         let ports = [Side::Low, Side::High].map(|side| headers.key.endpoint(side).port);
@@ -142,8 +146,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         about.received(direction, &packet, port, &mut self.ports.neighbours, now);
         let flow = Flow::new(about, Tracker::pickup(direction, &segment));
         let Ok(number) = self.open_flow(hash, flow, now) else {
-            let full = Reason::Cause(Cause::FlowTableFull);
-            return self.ports.drop(packet.into_frame(), full);
+            return self.no_room_to_pick_up(packet, port);
         };
         let (flows, mut context) = split(self, now);
         if let Some(flow) = flows.get_mut(number) {

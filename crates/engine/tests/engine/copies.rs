@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::common::{ACK, FIN, Frame, Gate, SYN, Script, Seen, handshake, small};
-use tollgate_engine::{Config, Forgotten, Midstream};
+use tollgate_engine::{Config, Midstream, Remedies, Remedy};
 use tollgate_policy::{Interest, Report};
 use tollgate_wire::Direction;
 
@@ -107,8 +107,9 @@ fn what_is_acknowledged_is_forgotten_and_no_copy_of_it_leaves() {
 
 #[test]
 fn copies_of_what_is_over_the_bound_go_as_the_configuration_says() {
-    for (forgotten, expected) in [(Forgotten::Withhold, "5678"), (Forgotten::Forward, "XXXX5678")] {
-        let config = Config { retained_direction_bytes_max: 4, forgotten, ..small() };
+    for (memory, expected) in [(Remedy::DropPacket, "5678"), (Remedy::Pass, "XXXX5678")] {
+        let remedies = Remedies { memory, ..Remedies::default() };
+        let config = Config { retained_direction_bytes_max: 4, remedies, ..small() };
         let mut gate = Gate::with(config);
         gate.establish();
         gate.put(&data(1, b"1234"));

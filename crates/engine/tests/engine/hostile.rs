@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use tollgate_engine::{Config, Counters, FastOpen, Forgotten, Limits, Midstream, OtherTraffic};
+use tollgate_engine::{
+    Config, Counters, FastOpen, Limits, Midstream, OtherTraffic, Remedies, Remedy,
+};
 use tollgate_link::Port;
 use tollgate_policy::{Interest, Verdict};
 use tollgate_wire::{Checksum, Packet};
@@ -18,7 +20,9 @@ pub(crate) fn run(bytes: &[u8]) -> Counters {
     let mut program = Program(bytes);
     let bits = program.byte();
     let mut gate = Gate::with(config(bits));
-    let mut policy = Script { writes: false, skips: bits >> 1 & 3 > 1, ..Script::default() };
+    // Connections are taken up in their middle.
+    let skips = bits >> 1 & 3 > 0 || remedies(bits).memory == Remedy::Pass;
+    let mut policy = Script { writes: false, skips, ..Script::default() };
     if bits & 0x80 != 0 {
         policy.interest = Interest::NEW_CONNECTION | Interest::END_CONNECTION;
     }
@@ -42,7 +46,7 @@ fn config(bits: u8) -> Config {
         retained_bytes_max: 4000,
         retained_direction_bytes_max: 200,
         fast_open: if bits & 64 == 0 { FastOpen::Allow } else { FastOpen::Strip },
-        forgotten: if bits & 32 == 0 { Forgotten::Withhold } else { Forgotten::Forward },
+        remedies: remedies(bits),
         datagrams_max: 8,
         fragments_max: 6,
         midstream: match bits >> 1 & 3 {
@@ -57,6 +61,15 @@ fn config(bits: u8) -> Config {
         batch_max: if bits & 64 == 0 { 64 } else { 2 },
         ..small()
     }
+}
+
+/// Each with each other setting that matters to it, by the bits that are least used.
+fn remedies(bits: u8) -> Remedies {
+    const ALL: [Remedy; 5] =
+        [Remedy::DropPacket, Remedy::Pass, Remedy::Bypass, Remedy::DropFlow, Remedy::Reset];
+    let [memory, asymmetric] = [bits >> 5, bits >> 4].map(|bits| ALL[usize::from(bits) % 5]);
+    let unanswered = Duration::from_millis(1);
+    Remedies { memory, asymmetric, unanswered_packets_max: 2, unanswered }
 }
 
 fn operate(program: &mut Program<'_>, gate: &mut Gate) {

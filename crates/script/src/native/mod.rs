@@ -44,13 +44,17 @@ pub(crate) fn table(
     native.set(
         "verdict",
         lua.create_function(move |_, code: usize| {
-            let verdict = Verdict::ALL.get(code).copied().unwrap_or(Verdict::Drop);
+            let verdict = VERDICTS.get(code).copied().unwrap_or(Verdict::Drop);
             shared.verdict.set(shared.verdict.get().max(verdict));
             Ok(())
         })?,
     )?;
     Ok(native)
 }
+
+/// By the numbers that the prelude knows them by.
+const VERDICTS: [Verdict; 5] =
+    [Verdict::Accept, Verdict::DropPacket, Verdict::Drop, Verdict::HalfReset, Verdict::Reset];
 
 fn errors(lua: &Lua, native: &Table, shared: &Rc<Shared>, source: &Source) -> mlua::Result<()> {
     native.set("where", lua.create_function(|lua, ()| Ok(location(lua)))?)?;
