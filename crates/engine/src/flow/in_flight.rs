@@ -6,15 +6,12 @@ use tollgate_wire::{Direction, Seq};
 use super::{Course, Flow};
 
 impl<F: Frame> Flow<F> {
-    /// What the sender of `direction` calls what left as `seq`, if that can be in flight: not before
-    /// what its receiver has acknowledged, not after what has left, where a bare ACK stands
-    /// (RFC 5927 section 4.1). None otherwise.
+    /// What the sender of `direction` calls what left as `seq`, if that can be in flight; none
+    /// otherwise.
     ///
     /// Where frames have crossed unseen nobody knows what is in flight, and anything may be.
     pub(crate) fn in_flight(&self, direction: Direction, seq: Seq) -> Option<Seq> {
-        let acknowledged = self.tracker.acknowledged(direction);
-        let left = self.tracker.edge(direction);
-        let known = seq.at_or_after(acknowledged) && seq.at_or_before(left);
+        let known = self.tracker.is_in_flight(direction, seq);
         (known || self.bypassed || self.course != Course::Followed)
             .then(|| self.sent_as(direction, seq))
     }

@@ -126,6 +126,20 @@ fn a_fin_in_flight_may_be_quoted() {
     gate.finish();
 }
 
+#[test]
+fn a_segment_behind_a_gap_may_be_quoted_once_it_has_left() {
+    let mut gate = in_flight();
+    let early = Frame::client(31, 5, ACK, b"too early");
+    if gate.put(&early).is_empty() {
+        stays(&mut gate, &early, UNREACHABLE, Cause::IcmpOffWindow);
+    } else {
+        crosses(&mut gate, &early, UNREACHABLE);
+    }
+    gate.put(&Frame::client(21, 5, ACK, b"to fill it"));
+    crosses(&mut gate, &early, UNREACHABLE);
+    gate.finish();
+}
+
 /// The half that the server has not been sent must not be talked about to the client either.
 #[test]
 fn what_waits_behind_a_gap_has_not_left_and_what_a_rule_refused_is_over() {

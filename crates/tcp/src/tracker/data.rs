@@ -23,6 +23,15 @@ impl Tracker {
         if segment.ack.before(lowest) { Err(Invalid::AckBelow) } else { Ok(()) }
     }
 
+    /// Whether a segment with the number `seq` can be in flight in `direction`: not before what its
+    /// receiver has acknowledged, not after what has left, where a bare ACK stands (RFC 5927
+    /// section 4.1).
+    #[must_use]
+    pub fn is_in_flight(&self, direction: Direction, seq: Seq) -> bool {
+        let acknowledged = self.acknowledged(direction);
+        seq.at_or_after(acknowledged) && seq.at_or_before(self.halves[direction].forwarded)
+    }
+
     /// Whether the SACK block `(left, right)` of a segment that travels in `direction` names only what
     /// has left towards its sender: within what it has not acknowledged, or, for the first block,
     /// below that too, where it reports a duplicate (RFC 2883 section 4).
