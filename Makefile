@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit doc deny lab bench guest-test fuzz build install clean prerequisites
+.PHONY: help demo test lint unit doc deny lab bench soak guest-test fuzz build install clean prerequisites
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -47,6 +47,9 @@ lab: build ## a shell in a fresh lab, with Tollgate between client and server
 bench: build ## the engine alone, then the lab beside a bridge and a bare forwarder; records in bench/record
 	@bench/engine.sh
 	@bench/lab/compare.sh $(TARGET)/release/tollgate
+
+soak: ## ten thousand connections over bad roads, byte by byte, with two workers; needs root
+	@TOLLGATE_SOAK=$(or $(TOLLGATE_SOAK),10000) $(CARGO) test --locked -p tollgate --test live soak -- --nocapture
 
 guest-test: build ## zero-copy on virtio-net and Intel igb, in a guest of QEMU's own emulation (no KVM)
 	@bench/guest/guest.sh "$(abspath $(TARGET))/guest" $(TARGET)/release/tollgate

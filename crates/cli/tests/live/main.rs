@@ -10,7 +10,9 @@
     reason = "tests: a panic is how they fail"
 )]
 
+mod between;
 mod control;
+mod crowd;
 mod faults;
 mod half_resets;
 mod hang;
@@ -21,8 +23,10 @@ mod program;
 mod raw_peer;
 mod reset_states;
 mod restarts;
+mod road;
 mod rules;
 mod scene;
+mod soak;
 mod tagger;
 mod traffic;
 mod transfers;

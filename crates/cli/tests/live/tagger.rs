@@ -1,29 +1,16 @@
-//! VLANs for a kernel without them: real Linux TCP on `t0`, and a thread that carries its frames
-//! between `t1` (untagged) and the lab's interface (tagged).
-//!
-//! ```text
-//!     t0 (addresses) === t1 [thread: adds and takes off 802.1Q tags] c0 or s0 === the gate
-//! ```
+//! VLANs for a kernel without them: a thread between each end and the gate puts 802.1Q tags on frames
+//! and takes them off.
 
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvfrom, sendto,
-    setsockopt, socket, sockopt,
-};
-use nix::sys::time::{TimeVal, TimeValLike};
-
-use crate::lab::{Lab, SERVER_V4, SERVER_V6, Side};
+use crate::between::{Frames, SIDES, address_of, prepare};
+use crate::lab::{Lab, Side};
 
 /// Room for the tags within the lab's 1500 bytes.
 const MTU: &str = "1400";
-/// `PACKET_OUTGOING`: our own frames, shown to us again.
-const OUTGOING: u8 = 4;
 const VLAN: [[u8; 2]; 2] = [[0x81, 0x00], [0x88, 0xa8]];
 
 /// A tagger at each end of the lab; stopped on drop.
@@ -38,13 +25,10 @@ impl Tagged {
     pub(crate) fn new(lab: &Lab, vlans: &[u16]) -> Self {
         let tags = tags(vlans);
         let stop = Arc::new(AtomicBool::new(false));
-        let client = ["198.18.10.1/15".to_owned(), "fd00:7011::10:1/64".to_owned()];
-        let server = [format!("{SERVER_V4}/15"), format!("{SERVER_V6}/64")];
-        let ends = [(Side::Client, "c0", client), (Side::Server, "s0", server)];
-        let threads = ends
+        let threads = SIDES
             .into_iter()
-            .map(|(side, outer, addresses)| {
-                prepare(lab, side, outer, &addresses);
+            .map(|(side, outer)| {
+                prepare(lab, side, outer, MTU);
                 let (tags, stop) = (tags.clone(), Arc::clone(&stop));
                 lab.spawn(side, move || carry(outer, &tags, &stop))
             })
@@ -73,66 +57,21 @@ fn tags(vlans: &[u16]) -> Vec<u8> {
     kinds.zip(vlans).flat_map(|(kind, id)| [kind, id.to_be_bytes()]).flatten().collect()
 }
 
-fn prepare(lab: &Lab, side: Side, outer: &str, addresses: &[String]) {
-    lab.run(side, &["ip", "address", "flush", "dev", outer]);
-    let link = ["ip", "link", "add", "t0", "mtu", MTU, "type", "veth", "peer", "name", "t1"];
-    lab.run(side, &link);
-    lab.run(side, &["ethtool", "-K", "t0", "tx", "off", "tso", "off", "gso", "off"]);
-    for interface in ["t0", "t1"] {
-        lab.run(side, &["ip", "link", "set", interface, "up"]);
-    }
-    for address in addresses {
-        let family = if address.contains(':') { &["nodad"][..] } else { &[] };
-        lab.run(side, &[&["ip", "address", "add", address, "dev", "t0"], family].concat());
-    }
-}
-
 /// Carries frames until told to stop.
 fn carry(outer: &str, tags: &[u8], stop: &AtomicBool) {
-    let all = SockProtocol::EthAll;
-    let raw = socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), all);
-    let raw = raw.expect("root may open a packet socket");
-    setsockopt(&raw, sockopt::ReceiveTimeout, &TimeVal::milliseconds(100)).expect("a socket");
-    setsockopt(&raw, sockopt::RcvBufForce, &(8 << 20)).expect("root may");
+    let frames = Frames::of_all();
     let (inside, outside) = (address_of("t1"), address_of(outer));
     let mut buffer = vec![0; 65_536];
     while !stop.load(Ordering::Relaxed) {
-        let (len, from) = match recvfrom::<LinkAddr>(raw.as_raw_fd(), &mut buffer) {
-            Ok((len, Some(from))) => (len, from),
-            Ok((_, None)) | Err(Errno::EAGAIN | Errno::EINTR) => continue,
-            Err(error) => panic!("receive: {error}"),
-        };
-        if from.pkttype() == OUTGOING {
-            continue;
-        }
-        let frame = &buffer[..len];
-        let (frame, to) = if from.ifindex() == inside.ifindex() {
-            (tagged(frame, tags), &outside)
-        } else if from.ifindex() == outside.ifindex() {
-            (untagged(frame), &inside)
-        } else {
-            continue;
-        };
-        match sendto(raw.as_raw_fd(), &frame, to, MsgFlags::empty()) {
-            // A full queue loses frames, as a switch would; TCP sends again.
-            Ok(_) | Err(Errno::ENOBUFS | Errno::EAGAIN) => {}
-            Err(error) => panic!("send {} bytes: {error}", frame.len()),
+        frames.wait(Duration::from_millis(100));
+        while let Some((frame, from)) = frames.receive(&mut buffer) {
+            if from.ifindex() == inside.ifindex() {
+                frames.send(&tagged(frame, tags), &outside);
+            } else if from.ifindex() == outside.ifindex() {
+                frames.send(&untagged(frame), &inside);
+            }
         }
     }
-}
-
-fn address_of(interface: &str) -> LinkAddr {
-    let deadline = std::time::Instant::now() + Duration::from_secs(5);
-    while std::time::Instant::now() < deadline {
-        let found = nix::ifaddrs::getifaddrs()
-            .expect("a list of interfaces")
-            .filter(|entry| entry.interface_name == interface)
-            .find_map(|entry| entry.address.and_then(|address| address.as_link_addr().copied()));
-        if let Some(address) = found {
-            return address;
-        }
-    }
-    panic!("no interface {interface}");
 }
 
 fn tagged(frame: &[u8], tags: &[u8]) -> Vec<u8> {
