@@ -1,9 +1,10 @@
 //! What may be typed: the command line, and the help that teaches it.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{MetricsAddress, Midstream, Mode};
 use crate::events::Kinds;
@@ -34,6 +35,34 @@ pub struct Cli {
     pub quiet: bool,
 }
 
+impl Cli {
+    /// Reads the command line of a program whose rules are built in. Its help has the program's own
+    /// name and does not speak of scripts; whoever names one all the same is told.
+    pub(crate) fn of_built_in(arguments: impl IntoIterator<Item = OsString>) -> Self {
+        let mut arguments = arguments.into_iter().peekable();
+        let name = arguments.peek().map(Path::new).and_then(Path::file_name);
+        let name =
+            name.map_or_else(|| "tollgate".into(), |name| name.to_string_lossy().into_owned());
+        let without_rules = |command: clap::Command| {
+            command.mut_arg("rules", |rules| rules.hide(true)).after_help("")
+        };
+        let command = Self::command()
+            .display_name(name.clone())
+            .bin_name(name)
+            .about("Tollgate, a bump in the wire for TCP, with rules built in")
+            .after_help(EXIT_CODES)
+            .mut_subcommand("run", without_rules)
+            .mut_subcommand("replay", without_rules)
+            .mut_subcommand("check", |check| {
+                check
+                    .about("Look for faults in configurations (.toml), and say where each is")
+                    .after_help("")
+            });
+        let matches = command.get_matches_from(arguments);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   tollgate replay --rules firewall.lua -r in.pcap -w out.pcap    no root, no network: try rules on a capture
@@ -44,6 +73,12 @@ Examples:
 Exit codes:
   0  done, or stopped by SIGINT or SIGTERM
   1  a fault in what was given: rules, configuration, capture, interface
+  2  a command line that cannot be understood";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or stopped by SIGINT or SIGTERM
+  1  a fault in what was given: configuration, capture, interface
   2  a command line that cannot be understood";
 
 /// One of the three.
@@ -222,7 +257,6 @@ impl FromStr for PairNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

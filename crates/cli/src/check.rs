@@ -6,16 +6,16 @@ use std::path::Path;
 use crate::args::CheckArgs;
 use crate::config::{Config, OnRuleError};
 use crate::fault::{Fault, Faults};
-use crate::rules::RuleSet;
+use crate::rules::{Load, Rules};
 
 /// Checks each file; what is good is said on stdout, what is not is the error.
 ///
 /// # Errors
 /// All faults of all files.
-pub fn check(args: &CheckArgs) -> anyhow::Result<()> {
+pub(crate) fn check<R: Rules>(args: &CheckArgs, load: &impl Load<R>) -> anyhow::Result<()> {
     let mut faults = Vec::new();
     for path in &args.files {
-        match check_file(path) {
+        match check_file(path, load) {
             // Whether anybody reads this does not change what is found.
             Ok(what) => drop(writeln!(io::stdout(), "{}: {what}", path.display())),
             Err(found) => faults.extend(found.0),
@@ -25,11 +25,12 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<()> {
 }
 
 /// Looks at one file, as its name says what it is.
-fn check_file(path: &Path) -> Result<String, Faults> {
+fn check_file<R: Rules>(path: &Path, load: &impl Load<R>) -> Result<String, Faults> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("toml") => Config::load(path).map(|_| "configuration is good".into()),
-        Some("lua") => RuleSet::load(Some(path), OnRuleError::DropFlow)
-            .map(|rules| format!("rules are good: {rules}")),
+        Some("lua") => {
+            load(Some(path), OnRuleError::DropFlow).map(|rules| format!("rules are good: {rules}"))
+        }
         _ => Err(Faults(vec![Fault::of_file(
             path,
             "want rules (a name that ends in .lua) or a configuration (.toml)",

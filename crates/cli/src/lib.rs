@@ -1,8 +1,40 @@
-//! The program `tollgate` as a library, so that tests reach its parts: arguments, configuration,
-//! threads, printing, metrics, replay. It holds no rule and no protocol; those are below it.
+//! The program `tollgate` as a library: arguments, configuration, threads, printing, metrics, replay.
+//! It holds no rule and no protocol; those are below it.
+//!
+//! Rules in Rust are a [`Policy`] and a program of three lines, which has all commands of `tollgate`
+//! but takes no script:
+//!
+//! ```no_run
+//! use tollgate::policy::{Flow, Interest, PacketView, Policy, Reports, Verdict};
+//!
+//! /// Nobody may speak to port 23.
+//! struct NoTelnet;
+//!
+//! impl Policy for NoTelnet {
+//!     fn interest(&self) -> Interest {
+//!         Interest::NEW_CONNECTION
+//!     }
+//!
+//!     fn new_connection(
+//!         &mut self,
+//!         flow: &mut Flow<'_>,
+//!         _packet: &PacketView<'_>,
+//!         _reports: &mut Reports,
+//!     ) -> Verdict {
+//!         if flow.server.port == 23 { Verdict::Reset } else { Verdict::Accept }
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     tollgate::main_with(|| NoTelnet)
+//! }
+//! ```
+//!
+//! `docs/rust-rules.md` tells the rest; two such programs are in `examples`.
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod built_in;
 pub mod check;
 pub mod config;
 pub mod events;
@@ -14,25 +46,60 @@ pub mod run;
 pub mod station;
 pub mod summary;
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
+use tollgate_policy::Policy;
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
+use built_in::BuiltIn;
+use config::OnRuleError;
 use fault::Faults;
+use rules::{Load, RuleSet, Rules};
+
+pub use tollgate_policy as policy;
+pub use tollgate_wire as wire;
 
 /// The whole program: reads the command line and does what it says.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Cli { command, verbose, quiet } = Cli::parse();
+    obey(Cli::parse(), &RuleSet::load)
+}
+
+/// The whole program with rules in Rust instead of scripts: each worker asks a policy of its own,
+/// which `make` makes in that worker's thread. See the top of this page.
+#[must_use]
+pub fn main_with<P: Policy>(make: impl Fn() -> P + Send + Sync + 'static) -> ExitCode {
+    main_with_args(std::env::args_os(), make)
+}
+
+/// The same with a command line of the caller's own, the name of the program first.
+#[must_use]
+pub fn main_with_args<P: Policy>(
+    arguments: impl IntoIterator<Item = OsString>,
+    make: impl Fn() -> P + Send + Sync + 'static,
+) -> ExitCode {
+    let make = Arc::new(make);
+    obey(Cli::of_built_in(arguments), &|path: Option<&Path>, _: OnRuleError| {
+        let make = Arc::clone(&make);
+        BuiltIn::load(path, move || make())
+    })
+}
+
+/// Does what the command line says, with what `load` makes of the rules that it names.
+fn obey<R: Rules>(cli: Cli, load: &impl Load<R>) -> ExitCode {
+    let Cli { command, verbose, quiet } = cli;
     log(verbose, quiet);
     let result = match command {
-        Command::Run(args) => run::run(&args, quiet),
-        Command::Replay(args) => replay::replay(&args, quiet),
-        Command::Check(args) => check::check(&args),
+        Command::Run(args) => run::run(&args, quiet, load),
+        Command::Replay(args) => replay::replay(&args, quiet, load),
+        Command::Check(args) => check::check(&args, load),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,7 +152,6 @@ fn log(verbose: u8, quiet: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn an_error_is_told_with_its_causes_and_none_twice() {

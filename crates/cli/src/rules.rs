@@ -1,22 +1,51 @@
-//! The rules of a run: a Lua file, or none.
+//! The rules of a run: a Lua file, or none; those in Rust are in `built_in`.
 
 use std::fmt;
 use std::path::Path;
 
 use tollgate_policy::{AcceptAll, Data, Flow, Interest, Log, PacketView, Policy, Reports, Verdict};
-use tollgate_script::{self as script, LuaPolicy, RuleErrors, Rules, Settings};
+use tollgate_script::{self as script, LuaPolicy, RuleErrors, Settings};
 use tollgate_wire::Direction;
 
 use crate::config::OnRuleError;
 use crate::fault::{Fault, Faults};
 
-/// Rules as loaded, of which every worker gets a copy of its own.
+/// Rules as loaded, of which every worker gets a copy of its own. `Display` tells what was loaded,
+/// in a few words.
+pub trait Rules: fmt::Debug + fmt::Display + Send + Sync + 'static {
+    /// One worker's rules.
+    type Policy: Policy;
+
+    /// The rules for one more worker, made by the thread that will ask them.
+    ///
+    /// # Errors
+    /// A script that is different each time it runs, or no memory.
+    fn policy(&self) -> Result<Self::Policy, Faults>;
+
+    /// What the rules said while they were loaded.
+    fn messages(&self) -> &[Log] {
+        &[]
+    }
+
+    /// How often a worker's rules have failed so far. Those in Rust cannot.
+    fn rule_errors(policy: &Self::Policy) -> RuleErrors {
+        let _ = policy;
+        RuleErrors::default()
+    }
+}
+
+/// Loads what `--rules` names, if anything, or says what is wrong with it.
+pub(crate) trait Load<R>: Fn(Option<&Path>, OnRuleError) -> Result<R, Faults> {}
+
+impl<R, F: Fn(Option<&Path>, OnRuleError) -> Result<R, Faults>> Load<R> for F {}
+
+/// A script, or that there is none.
 #[derive(Debug)]
 pub enum RuleSet {
     /// Everything is accepted.
     Nothing,
     /// A script.
-    Lua(Box<Rules>, Interest),
+    Lua(Box<script::Rules>, Interest),
 }
 
 /// One worker's rules.
@@ -36,39 +65,33 @@ impl RuleSet {
     pub fn load(path: Option<&Path>, on_rule_error: OnRuleError) -> Result<Self, Faults> {
         let Some(path) = path else { return Ok(Self::Nothing) };
         let settings = Settings { on_rule_error: on_rule_error.script(), ..Settings::default() };
-        let rules = Rules::load_with(path, settings).map_err(faults)?;
+        let rules = script::Rules::load_with(path, settings).map_err(faults)?;
         let interest = rules.policy().map_err(faults)?.interest();
         Ok(Self::Lua(Box::new(rules), interest))
     }
+}
 
-    /// The rules for one more worker, made by the thread that will ask them.
-    ///
-    /// # Errors
-    /// A script that is different each time it runs, or no memory.
-    pub fn policy(&self) -> Result<Chosen, Faults> {
+impl Rules for RuleSet {
+    type Policy = Chosen;
+
+    fn policy(&self) -> Result<Chosen, Faults> {
         match self {
             Self::Nothing => Ok(Chosen::Nothing(AcceptAll)),
             Self::Lua(rules, _) => rules.policy().map(Box::new).map(Chosen::Lua).map_err(faults),
         }
     }
 
-    /// What the script said while it was loaded.
-    #[must_use]
-    pub fn messages(&self) -> &[Log] {
+    fn messages(&self) -> &[Log] {
         match self {
             Self::Nothing => &[],
             Self::Lua(rules, _) => rules.messages(),
         }
     }
-}
 
-impl Chosen {
-    /// How often rules have failed so far.
-    #[must_use]
-    pub fn rule_errors(&self) -> RuleErrors {
-        match self {
-            Self::Nothing(_) => RuleErrors::default(),
-            Self::Lua(policy) => policy.rule_errors(),
+    fn rule_errors(policy: &Chosen) -> RuleErrors {
+        match policy {
+            Chosen::Nothing(_) => RuleErrors::default(),
+            Chosen::Lua(policy) => policy.rule_errors(),
         }
     }
 }
@@ -88,15 +111,23 @@ impl fmt::Display for RuleSet {
         match self {
             Self::Nothing => f.write_str("none: every connection is accepted (--rules FILE)"),
             Self::Lua(rules, interest) => {
-                write!(f, "{}, listening to ", rules.path().display())?;
-                let mut names = interest.iter_names().map(|(name, _)| name.to_lowercase());
-                match names.next() {
-                    None => f.write_str("no event: every connection is accepted"),
-                    Some(first) => {
-                        f.write_str(&first)?;
-                        names.try_for_each(|name| write!(f, ", {name}"))
-                    }
-                }
+                write!(f, "{}, {}", rules.path().display(), Listening(*interest))
+            }
+        }
+    }
+}
+
+/// What rules listen to, in words.
+pub(crate) struct Listening(pub(crate) Interest);
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = self.0.iter_names().map(|(name, _)| name.to_lowercase());
+        match names.next() {
+            None => f.write_str("listening to no event: every connection is accepted"),
+            Some(first) => {
+                write!(f, "listening to {first}")?;
+                names.try_for_each(|name| write!(f, ", {name}"))
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tollgate_link::pcap::{Reader, Writer};
-use tollgate_policy::Report;
+use tollgate_policy::{Policy, Report};
 use tollgate_wire::{Timestamp, repair_checksums};
 
 pub use stage::Stage;
@@ -16,7 +16,7 @@ pub use stage::Stage;
 use crate::args::{Checksums, ReplayArgs};
 use crate::config::Config;
 use crate::events::{self, Format, Origin, WallTime};
-use crate::rules::{Chosen, RuleSet};
+use crate::rules::{Load, Rules};
 use crate::say;
 use crate::summary::Summary;
 
@@ -56,9 +56,13 @@ pub fn engine_config(config: &Config, report_connections: bool) -> tollgate_engi
 ///
 /// # Errors
 /// A fault in what was given, with its place.
-pub fn replay(args: &ReplayArgs, quiet: bool) -> anyhow::Result<()> {
+pub(crate) fn replay<R: Rules>(
+    args: &ReplayArgs,
+    quiet: bool,
+    load: &impl Load<R>,
+) -> anyhow::Result<()> {
     let config = configure(args)?;
-    let rules = RuleSet::load(args.rules.as_deref(), config.on_rule_error)?;
+    let rules = load(args.rules.as_deref(), config.on_rule_error)?;
     let reader = Reader::open(&args.read)?;
     let writer = match &args.write {
         Some(path) => Some(create(args, path, &reader)?),
@@ -67,7 +71,7 @@ pub fn replay(args: &ReplayArgs, quiet: bool) -> anyhow::Result<()> {
     if !quiet {
         say(&format_args!("rules: {rules}"));
     }
-    let policies: Result<Vec<Chosen>, _> = (0..args.workers).map(|_| rules.policy()).collect();
+    let policies: Result<Vec<_>, _> = (0..args.workers).map(|_| rules.policy()).collect();
     let engine = engine_config(&config, args.output.events.connections);
     let format = if args.output.json { Format::Json } else { Format::Text };
     let out = events::Writer::new(BufWriter::new(io::stdout()), format, args.output.events);
@@ -102,16 +106,16 @@ fn create(args: &ReplayArgs, path: &Path, reader: &Reader) -> anyhow::Result<Wri
 }
 
 /// A replay under way.
-struct Run {
-    stage: Stage<Chosen>,
+struct Run<P: Policy> {
+    stage: Stage<P>,
     writer: Option<Writer>,
     out: events::Writer<BufWriter<io::Stdout>>,
     nobody_reads: bool,
 }
 
-impl Run {
+impl<P: Policy> Run<P> {
     /// What the script said while it was loaded.
-    fn messages(&mut self, rules: &RuleSet) -> anyhow::Result<()> {
+    fn messages(&mut self, rules: &impl Rules) -> anyhow::Result<()> {
         for message in rules.messages() {
             self.print(0, &Report::Log(message.clone()))?;
         }

@@ -23,7 +23,7 @@ use crate::args::{PairNames, RunArgs};
 use crate::config::{Config, MetricsAddress};
 use crate::events::{Format, Printer};
 use crate::metrics::{self, ProcessSeries};
-use crate::rules::RuleSet;
+use crate::rules::{Load, Rules};
 use crate::say;
 use crate::summary::Summary;
 use wire::{Common, Done, Wire};
@@ -37,10 +37,14 @@ const TICK: Duration = Duration::from_millis(25);
 ///
 /// # Errors
 /// A fault in what was given, before anything is touched wherever it can be known by then.
-pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<()> {
+pub(crate) fn run<R: Rules>(
+    args: &RunArgs,
+    quiet: bool,
+    load: &impl Load<R>,
+) -> anyhow::Result<()> {
     let (config, metrics) = configure(args)?;
     refuse_interfaces_twice(&args.pair)?;
-    let rules = Arc::new(RuleSet::load(args.rules.as_deref(), config.on_rule_error)?);
+    let rules = Arc::new(load(args.rules.as_deref(), config.on_rule_error)?);
     let cores = cores::deal(&config, &args.pair)?;
     if let MetricsAddress::At(address) = metrics {
         metrics::probe(address).map_err(anyhow::Error::msg)?;
@@ -65,7 +69,7 @@ pub fn run(args: &RunArgs, quiet: bool) -> anyhow::Result<()> {
         .and_then(|()| serve(metrics))
         .and_then(|()| {
             if !quiet {
-                announce(&wires, &rules, metrics);
+                announce(&wires, &*rules, metrics);
             }
             watch(&mut wires, &printer, &stop)
         });
@@ -116,10 +120,10 @@ fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn open(
+fn open<R: Rules>(
     pairs: &[PairNames],
     cores: Vec<Vec<Option<CoreId>>>,
-    common: &Common<'_>,
+    common: &Common<'_, R>,
     wires: &mut Vec<Wire>,
 ) -> anyhow::Result<()> {
     for (names, cores) in pairs.iter().zip(cores) {
@@ -136,7 +140,7 @@ fn serve(metrics: MetricsAddress) -> anyhow::Result<()> {
 }
 
 /// The block at the start: what was obtained, not what was asked for.
-fn announce(wires: &[Wire], rules: &RuleSet, metrics: MetricsAddress) {
+fn announce(wires: &[Wire], rules: &impl Rules, metrics: MetricsAddress) {
     let mut text = format!("tollgate {}\n", env!("CARGO_PKG_VERSION"));
     for wire in wires {
         text += &format!("{wire}\n");

@@ -19,7 +19,7 @@ use crate::args::PairNames;
 use crate::config::Config;
 use crate::events::Printer;
 use crate::metrics::WireSeries;
-use crate::rules::RuleSet;
+use crate::rules::Rules;
 use crate::station::{Snapshot, Station};
 
 /// Room in each ring between two workers; with less, bursts of one worker's frames for another are
@@ -49,11 +49,11 @@ pub(crate) struct Wire {
 
 /// What is the same for all pairs.
 #[derive(Debug)]
-pub(crate) struct Common<'a> {
+pub(crate) struct Common<'a, R> {
     /// The configuration.
     pub(crate) config: &'a Config,
     /// The rules.
-    pub(crate) rules: &'a Arc<RuleSet>,
+    pub(crate) rules: &'a Arc<R>,
     /// The clock.
     pub(crate) clock: Clock,
     /// Where events go.
@@ -80,10 +80,10 @@ impl Wire {
     ///
     /// # Errors
     /// What is wrong with an interface, and the way out.
-    pub(crate) fn open(
+    pub(crate) fn open<R: Rules>(
         names: &PairNames,
         cores: Vec<Option<CoreId>>,
-        common: &Common<'_>,
+        common: &Common<'_, R>,
     ) -> anyhow::Result<Self> {
         let name: Arc<str> = format!("{}:{}", names.a, names.b).into();
         let workers = u16::try_from(cores.len()).context("too many workers")?;
@@ -104,7 +104,11 @@ impl Wire {
         Ok(wire)
     }
 
-    fn start(&mut self, links: Vec<XskLink>, common: &Common<'_>) -> anyhow::Result<()> {
+    fn start<R: Rules>(
+        &mut self,
+        links: Vec<XskLink>,
+        common: &Common<'_, R>,
+    ) -> anyhow::Result<()> {
         let engine = tollgate_engine::Config {
             workers: links.len(),
             report_connections: common.report_connections,

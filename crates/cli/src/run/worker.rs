@@ -11,7 +11,7 @@ use tollgate_wire::Timestamp;
 
 use super::clock::Clock;
 use crate::events::Hose;
-use crate::rules::{Chosen, RuleSet};
+use crate::rules::Rules;
 use crate::station::{Snapshot, Station};
 
 /// Between two copies of the counters.
@@ -26,7 +26,7 @@ const SLEEP: Duration = Duration::from_millis(100);
 
 /// Everything a worker takes along.
 #[derive(Debug)]
-pub(crate) struct Kit {
+pub(crate) struct Kit<R> {
     /// Bounds and choices.
     pub(crate) config: Config,
     /// Its queues.
@@ -34,7 +34,7 @@ pub(crate) struct Kit {
     /// Its rings to the others.
     pub(crate) mesh: Mesh<XskFrame>,
     /// What its rules are made from.
-    pub(crate) rules: Arc<RuleSet>,
+    pub(crate) rules: Arc<R>,
     /// Where it runs; none: wherever the system puts it.
     pub(crate) core: Option<CoreId>,
     /// The time.
@@ -57,7 +57,7 @@ pub(crate) struct Kit {
 ///
 /// # Errors
 /// The rules could not be loaded a second time.
-pub(crate) fn work(kit: Kit) -> anyhow::Result<Snapshot> {
+pub(crate) fn work<R: Rules>(kit: Kit<R>) -> anyhow::Result<Snapshot> {
     let Kit { config, link, mesh, rules, core, clock, hose, station, stop, bypasses, meeting } =
         kit;
     if let Some(core) = core
@@ -102,7 +102,7 @@ pub(crate) fn work(kit: Kit) -> anyhow::Result<Snapshot> {
         }
         if began >= publish_at {
             publish_at = began + PUBLISH;
-            station.publish(snapshot(&mut worker));
+            station.publish(snapshot::<R>(&mut worker));
         }
         if idle_turns > IDLE_TURNS {
             worker.link_mut().wait(SLEEP);
@@ -111,10 +111,10 @@ pub(crate) fn work(kit: Kit) -> anyhow::Result<Snapshot> {
     meeting.wait();
     worker.finish(clock.now());
     hose.send(worker.reports().drain().collect());
-    Ok(snapshot(&mut worker))
+    Ok(snapshot::<R>(&mut worker))
 }
 
-fn snapshot(worker: &mut Worker<XskLink, Chosen>) -> Snapshot {
+fn snapshot<R: Rules>(worker: &mut Worker<XskLink, R::Policy>) -> Snapshot {
     let reports = worker.reports();
     let (alerts, reports_lost) = (reports.alerts, reports.lost);
     let link = worker.link();
@@ -126,6 +126,6 @@ fn snapshot(worker: &mut Worker<XskLink, Chosen>) -> Snapshot {
         queues: link.statistics().collect(),
         census: link.census(),
         link: link.counts(),
-        rule_errors: worker.policy().rule_errors(),
+        rule_errors: R::rule_errors(worker.policy()),
     }
 }

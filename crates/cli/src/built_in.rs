@@ -1,0 +1,50 @@
+//! Rules in Rust: a policy that is part of the program.
+
+use std::fmt;
+use std::path::Path;
+
+use tollgate_policy::{Interest, Policy};
+
+use crate::fault::{Fault, Faults};
+use crate::rules::{Listening, Rules};
+
+/// What makes the policy, and what that policy wants to hear of.
+pub(crate) struct BuiltIn<M> {
+    make: M,
+    interest: Interest,
+}
+
+impl<P: Policy, M: Fn() -> P + Send + Sync + 'static> BuiltIn<M> {
+    /// Makes one to ask it; a program whose rules are built in takes no file of rules.
+    ///
+    /// # Errors
+    /// A file was given.
+    pub(crate) fn load(path: Option<&Path>, make: M) -> Result<Self, Faults> {
+        if let Some(path) = path {
+            let told = "the rules of this program are built in, it takes none from a file";
+            return Err(Faults(vec![Fault::of_file(path, told)]));
+        }
+        let interest = make().interest();
+        Ok(Self { make, interest })
+    }
+}
+
+impl<P: Policy, M: Fn() -> P + Send + Sync + 'static> Rules for BuiltIn<M> {
+    type Policy = P;
+
+    fn policy(&self) -> Result<P, Faults> {
+        Ok((self.make)())
+    }
+}
+
+impl<M> fmt::Debug for BuiltIn<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BuiltIn").field("interest", &self.interest).finish_non_exhaustive()
+    }
+}
+
+impl<M> fmt::Display for BuiltIn<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "built in, {}", Listening(self.interest))
+    }
+}
