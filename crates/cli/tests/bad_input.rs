@@ -208,7 +208,10 @@ fn a_choice_that_makes_no_sense_for_its_cause_is_told_with_those_that_do() {
     refused(&with(&["check", &config]), FAULT, &words);
     let config = file(&directory, "reset.toml", "on_asymmetric = \"reset\"\n");
     refused(&with(&["check", &config]), FAULT, &["no RST is exact", "\"bypass\""]);
+    let config = file(&directory, "gap.toml", "on_gap_timeout = \"pass\"\n");
+    refused(&with(&["check", &config]), FAULT, &["gap.toml:1:18: on_gap_timeout", "never skipped"]);
     for good in [
+        "on_gap_timeout = \"reset\"",
         "on_rule_error = \"drop\"",
         "on_rule_error = \"bypass\"",
         "midstream = \"reset\"",

@@ -161,11 +161,13 @@ pub enum Cause {
     Memory,
     /// Its connection was given up, one end not being heard ([`Trouble::Asymmetric`]).
     Asymmetric,
+    /// Held behind a gap that nobody has filled in time ([`Trouble::GapTimeout`]).
+    GapTimeout,
 }
 
 impl Cause {
     /// Every one, in order of its discriminant.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::NoConnection,
         Self::ConnectionOver,
         Self::HeldFull,
@@ -191,6 +193,7 @@ impl Cause {
         Self::IcmpNoConnection,
         Self::Memory,
         Self::Asymmetric,
+        Self::GapTimeout,
     ];
 
     /// As metrics name it.
@@ -222,6 +225,7 @@ impl Cause {
             Self::IcmpNoConnection => "icmp_no_connection",
             Self::Memory => "memory",
             Self::Asymmetric => "asymmetric",
+            Self::GapTimeout => "gap_timeout",
         }
     }
 }

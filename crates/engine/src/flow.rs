@@ -1,5 +1,6 @@
 //! An established connection, and what its packets mean for it.
 
+mod gap;
 mod in_flight;
 mod remedy;
 mod resume;
@@ -25,6 +26,7 @@ use crate::unanswered::Unanswered;
 use crate::unseen::Unseen;
 use crate::zombie::Zombie;
 
+use gap::Stall;
 pub(crate) use remedy::is_followable;
 
 /// A connection whose handshake is complete, or that was picked up in its middle.
@@ -44,6 +46,7 @@ pub(crate) struct Flow<F> {
     bypassed: bool,
     course: Course,
     unanswered: Unanswered,
+    stalls: PerDirection<Stall>,
     /// As the worker last saw it, so that it notices a change.
     pub(crate) recorded: Standing,
 }
@@ -116,6 +119,7 @@ impl<F: Frame> Flow<F> {
             bypassed: false,
             course: Course::Followed,
             unanswered: Unanswered::default(),
+            stalls: PerDirection::default(),
             recorded,
         }
     }

@@ -12,6 +12,8 @@ pub enum Trouble {
     /// One end speaks and the other is not heard, as where routing brings only one direction here:
     /// nothing can be held against acknowledgments and windows then.
     Asymmetric,
+    /// A gap is older than [`Remedies::gap`], and its stream has not moved on since.
+    GapTimeout,
 }
 
 /// What to do about it.
@@ -38,6 +40,12 @@ pub struct Remedies {
     pub memory: Remedy,
     /// For [`Trouble::Asymmetric`]. `Pass` is the same as `Bypass` here.
     pub asymmetric: Remedy,
+    /// For [`Trouble::GapTimeout`]. `DropPacket` gives up the frames that wait behind the gap, and so
+    /// does `Pass`, since a gap is never skipped.
+    pub gap_timeout: Remedy,
+    /// How old a gap may become while its stream does not move on. When the worker's frames for what
+    /// waits are nearly used up, 3 seconds at most.
+    pub gap: Duration,
     /// Packets of one end that are refused because the other is not heard, at least 1…
     pub unanswered_packets_max: u8,
     /// …and how long after the first of them the connection is [`Trouble::Asymmetric`].
@@ -46,7 +54,7 @@ pub struct Remedies {
 
 impl Trouble {
     /// Each, in order of its discriminant.
-    pub const ALL: [Self; 2] = [Self::Memory, Self::Asymmetric];
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Asymmetric, Self::GapTimeout];
 
     /// As metrics name it.
     #[must_use]
@@ -54,6 +62,7 @@ impl Trouble {
         match self {
             Self::Memory => "memory",
             Self::Asymmetric => "asymmetric",
+            Self::GapTimeout => "gap_timeout",
         }
     }
 }
@@ -65,6 +74,10 @@ impl Remedies {
         match trouble {
             Trouble::Memory => self.memory,
             Trouble::Asymmetric => self.asymmetric,
+            Trouble::GapTimeout => match self.gap_timeout {
+                Remedy::Pass => Remedy::DropPacket,
+                remedy => remedy,
+            },
         }
     }
 }
@@ -74,6 +87,9 @@ impl Default for Remedies {
         Self {
             memory: Remedy::DropPacket,
             asymmetric: Remedy::DropPacket,
+            gap_timeout: Remedy::DropPacket,
+            // RFC 6298: a sender repeats after 1, 2, 4, 8 and 16 s, so five times.
+            gap: Duration::from_secs(60),
             // The ACK of the handshake, the first data and its repetition: a guess.
             unanswered_packets_max: 3,
             // RFC 6298 section 2: a sender waits a second at first before it repeats.

@@ -49,6 +49,8 @@ impl Config {
             remedies: engine::Remedies {
                 memory: self.on_memory.engine(),
                 asymmetric: self.on_asymmetric.engine(),
+                gap_timeout: self.on_gap_timeout.engine(),
+                gap: seconds(timeouts.gap_timeout_s),
                 unanswered_packets_max: u8::try_from(limits.unanswered_packets_max)
                     .unwrap_or(u8::MAX),
                 unanswered: seconds(timeouts.unanswered_s),

@@ -32,6 +32,9 @@ pub struct Config {
     /// `flows_max` reached, or it repeats bytes whose first copy there was no room to remember.
     /// Default: `drop_packet`.
     pub on_memory: Remedy,
+    /// What becomes of a connection with a gap that nobody fills for `gap_timeout_s`. Default:
+    /// `drop_packet`.
+    pub on_gap_timeout: Remedy,
     /// What becomes of a connection of which only one end is heard. Default: `drop_packet`.
     pub on_asymmetric: Remedy,
     /// How frames are exchanged with the kernel. Default: `auto`.
@@ -109,6 +112,9 @@ pub struct Timeouts {
     pub reset_s: u32,
     /// Dropped or reset by a rule: its packets are silently dropped for so long. Default: 60.
     pub zombie_s: u32,
+    /// A gap that nobody fills while its stream does not move on. With little room left for what waits
+    /// (15 of 16 frames of a worker used), 3 at most. Default: 60.
+    pub gap_timeout_s: u32,
     /// One end is not heard while the other breaks all rules: how long until the connection is
     /// `on_asymmetric`. Default: 1.
     pub unanswered_s: u32,
@@ -185,6 +191,7 @@ impl Default for Config {
             fail: Fail::Wire,
             on_rule_error: OnRuleError::DropFlow,
             on_memory: Remedy::DropPacket,
+            on_gap_timeout: Remedy::DropPacket,
             on_asymmetric: Remedy::DropPacket,
             mode: Mode::Auto,
             workers: 0,
@@ -223,6 +230,7 @@ impl Default for Timeouts {
             time_wait_s: 60,
             reset_s: 10,
             zombie_s: 60,
+            gap_timeout_s: 60,
             unanswered_s: 1,
         }
     }
@@ -252,6 +260,7 @@ impl Config {
         within(limits.events_pending_max, 16, 1 << 20)?;
         within(limits.unanswered_packets_max, 1, 255)?;
         self.on_asymmetric.suits_asymmetric()?;
+        self.on_gap_timeout.suits_gap_timeout()?;
         for seconds in timeouts.all() {
             within(seconds, 1, 2_592_000)?;
         }
@@ -260,7 +269,7 @@ impl Config {
 }
 
 impl Timeouts {
-    const fn all(&self) -> [u32; 9] {
+    const fn all(&self) -> [u32; 10] {
         [
             self.syn_sent_s,
             self.syn_received_s,
@@ -270,6 +279,7 @@ impl Timeouts {
             self.time_wait_s,
             self.reset_s,
             self.zombie_s,
+            self.gap_timeout_s,
             self.unanswered_s,
         ]
     }

@@ -58,6 +58,17 @@ impl Remedy {
         };
         Err(format!("{why}; want \"drop_packet\", \"drop_flow\" or \"bypass\""))
     }
+
+    pub(super) fn suits_gap_timeout(self) -> Result<(), String> {
+        if self == Self::Pass {
+            return Err(
+                "\"pass\" cannot be: a gap is never skipped, so nothing behind it goes on alone; \
+                        want \"drop_packet\", \"drop_flow\", \"reset\" or \"bypass\""
+                    .into(),
+            );
+        }
+        Ok(())
+    }
 }
 
 impl OnRuleError {

@@ -84,8 +84,13 @@ impl<F: Frame> Flow<F> {
         let reason = Reason::Cause(match trouble {
             Trouble::Memory => Cause::Memory,
             Trouble::Asymmetric => Cause::Asymmetric,
+            Trouble::GapTimeout => Cause::GapTimeout,
         });
         let remedy = cx.config.remedies.of(trouble);
+        if !matches!(remedy, Remedy::DropPacket | Remedy::Pass) {
+            // It may be long silent, and what it has become lives from now on.
+            self.about.last_seen = cx.now;
+        }
         match remedy {
             Remedy::DropPacket | Remedy::Pass => {}
             Remedy::DropFlow => self.finish_off(cx, Verdict::Drop, reason, Phase::Evicted),

@@ -1,11 +1,13 @@
 //! Stage 6: connections and fragments that have been silent for too long.
 
+use std::time::Duration;
+
 use tollgate_link::Link;
 use tollgate_policy::{Phase, Policy};
 use tollgate_tcp::Timeouts;
 use tollgate_wire::Timestamp;
 
-use super::Worker;
+use super::{Worker, split};
 use crate::counters::Cause;
 
 impl<L: Link, P: Policy> Worker<L, P> {
@@ -13,7 +15,12 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// Those that have been used meanwhile are armed again; a backlog waits for the next turn.
     pub(super) fn expire(&mut self, now: Timestamp) -> u64 {
         self.fragments.expire(now, &mut self.ports);
-        self.expire_flows(now) + self.expire_half_open(now)
+        let looked_at = self.expire_flows(now) + self.expire_half_open(now);
+        if looked_at > 0 {
+            // A gap that is too old may have sent something.
+            self.ports.flush();
+        }
+        looked_at
     }
 
     fn expire_flows(&mut self, now: Timestamp) -> u64 {
@@ -28,13 +35,28 @@ impl<L: Link, P: Policy> Worker<L, P> {
             flow.about.last_seen = flow.about.last_seen.min(now);
             let deadline = flow.deadline(&timeouts);
             if deadline > now {
-                let look = now + flow.standing().timeout(&self.pressed);
+                let mut look = now + flow.standing().timeout(&self.pressed);
+                if self.gaps_remain(number, now) {
+                    look = look.min(now + GAP_LOOK);
+                }
                 self.flows.arm(number, deadline.min(look), now);
+                self.settle(number, now);
             } else {
                 self.close_flow(number, None, Cause::Expired, now);
             }
         }
         looked_at
+    }
+
+    /// Looks at the gaps of a flow; those older than they may be meet what is configured.
+    fn gaps_remain(&mut self, number: u32, now: Timestamp) -> bool {
+        let frames_max = self.config.held_frames_max;
+        let is_pressed = self.held.frames >= frames_max - frames_max / 16;
+        let gap = self.config.remedies.gap;
+        let max = if is_pressed { gap.min(GAP_LOOK) } else { gap };
+        let max_ms = u32::try_from(max.as_millis()).unwrap_or(u32::MAX);
+        let (flows, mut context) = split(self, now);
+        flows.get_mut(number).is_some_and(|flow| flow.look_at_gaps(&mut context, max_ms))
     }
 
     fn expire_half_open(&mut self, now: Timestamp) -> u64 {
@@ -64,5 +86,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 }
 
+/// How often a flow with a gap is looked at, and how old one may become when there is little room left
+/// to hold what waits: three of the retransmission timeouts that a sender begins with (RFC 6298
+/// section 2).
+pub(super) const GAP_LOOK: Duration = Duration::from_secs(3);
 /// A guess: a turn's timers should cost no more than its packets.
 const TIMERS_MAX: u64 = 128;

@@ -163,7 +163,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// 3. load the buckets of all packets, then their records, so that cache misses overlap;
     /// 4. in the order of arrival: look up, track, ask the rules, forward or drop;
     /// 5. send each port's batch, once;
-    /// 6. let timers go off;
+    /// 6. let timers go off, and send what they bring;
     /// 7. check that every frame has a fate.
     pub fn poll(&mut self, now: Timestamp) -> Turn {
         let before = self.totals();

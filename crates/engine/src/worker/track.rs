@@ -5,6 +5,7 @@ use tollgate_policy::{PacketView, Phase, Policy, Verdict};
 use tollgate_tcp::{Segment, Tracker};
 use tollgate_wire::{Flags, Side, Timestamp};
 
+use super::expire::GAP_LOOK;
 use super::{Arrival, Worker, split};
 use crate::config::Midstream;
 use crate::counters::{Cause, Reason};
@@ -43,7 +44,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let Some(flow) = flows.get_mut(number) else {
             return context.ports.drop(packet.into_frame(), Reason::Cause(Cause::NoConnection));
         };
+        let early = context.ports.counters.out_of_order;
         let anew = flow.packet(&mut context, packet, port);
+        if context.ports.counters.out_of_order != early && flow.watch_gaps(now) {
+            flows.arm(number, now + GAP_LOOK, now);
+        }
         self.settle(number, now);
         if let Some(packet) = anew {
             self.begin_anew(number, Arrival { packet, port, hash }, now);

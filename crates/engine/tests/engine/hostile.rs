@@ -69,7 +69,9 @@ fn remedies(bits: u8) -> Remedies {
         [Remedy::DropPacket, Remedy::Pass, Remedy::Bypass, Remedy::DropFlow, Remedy::Reset];
     let [memory, asymmetric] = [bits >> 5, bits >> 4].map(|bits| ALL[usize::from(bits) % 5]);
     let unanswered = Duration::from_millis(1);
-    Remedies { memory, asymmetric, unanswered_packets_max: 2, unanswered }
+    let gap_timeout = ALL[usize::from(bits) % 5];
+    let gap = Duration::from_secs(4);
+    Remedies { memory, asymmetric, gap_timeout, gap, unanswered_packets_max: 2, unanswered }
 }
 
 fn operate(program: &mut Program<'_>, gate: &mut Gate) {

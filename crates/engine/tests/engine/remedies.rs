@@ -204,7 +204,7 @@ fn a_server_that_answers_late_is_not_taken_for_one_that_answers_elsewhere() {
     pass(&mut gate, &ack);
     pass(&mut gate, &up(1, "seen"));
     assert_eq!(gate.policy().stream(Direction::ToServer), b"seen");
-    assert_eq!(gate.finish().troubles, [0, 0]);
+    assert_eq!(gate.finish().troubles, [0; 3]);
 }
 
 /// Acknowledgments of what never left towards their sender: the route of one direction has changed.
@@ -409,5 +409,77 @@ fn a_connection_that_crosses_uninspected_is_forgotten_when_it_is_silent() {
     assert_eq!(gate.worker.gauges().bypassed, 1);
     gate.wait(Duration::from_secs(101));
     assert_eq!(gate.worker.gauges().bypassed, 0);
+    gate.finish();
+}
+
+/// An established connection with a segment that waits behind a gap, in a moment gone by.
+fn gapped(gap_timeout: Remedy, held_frames_max: u64) -> Gate {
+    let remedies = Remedies { gap_timeout, ..Remedies::default() };
+    let mut gate = Gate::with(Config { remedies, held_frames_max, ..small() });
+    gate.establish();
+    stay(&mut gate, &up(10, "early"));
+    gate
+}
+
+#[test]
+fn what_waits_behind_a_gap_that_nobody_fills_is_given_up_and_the_connection_goes_on() {
+    let mut gate = gapped(Remedy::DropPacket, 1000);
+    gate.wait(Duration::from_secs(59));
+    assert_eq!(gate.worker.gauges().held_frames, 1);
+    gate.wait(Duration::from_secs(5));
+    assert_eq!(gate.worker.gauges().held_frames, 0);
+    for frame in [up(1, "last ones"), up(10, "early")] {
+        pass(&mut gate, &frame);
+    }
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"last onesearly");
+    let counters = gate.finish();
+    assert_eq!(counters.troubles, [0, 0, 1]);
+    assert_eq!(counters.dropped_for(Reason::Cause(Cause::GapTimeout)), 1);
+}
+
+#[test]
+fn a_gap_that_nobody_fills_may_end_its_connection_or_let_it_cross() {
+    for (remedy, out, phase) in [
+        (Remedy::DropFlow, 0, Phase::Evicted),
+        (Remedy::Reset, 2, Phase::Reset),
+        (Remedy::Bypass, 1, Phase::Bypassed),
+    ] {
+        let mut gate = gapped(remedy, 1000);
+        let mut left = Vec::new();
+        for _ in 0..22 {
+            left.extend(gate.wait(Duration::from_secs(3)));
+        }
+        assert_eq!(left.len(), out, "{remedy:?} {left:?}");
+        let gauges = gate.worker.gauges();
+        assert_eq!((gauges.bypassed, gauges.zombies), if out == 1 { (1, 0) } else { (0, 1) });
+        assert_eq!(gate.finish().connections(phase), 1);
+    }
+}
+
+#[test]
+fn a_stream_that_moves_on_has_no_gap_that_is_too_old() {
+    let mut gate = gapped(Remedy::DropFlow, 1000);
+    for second in 0..120 {
+        gate.wait(Duration::from_secs(1));
+        if second % 20 == 19 {
+            // Another gap opens, and this one is filled: something always waits.
+            let at = second / 20 * 10;
+            stay(&mut gate, &up(at + 20, "early"));
+            let fill = if at == 0 { up(1, "last ones") } else { up(at + 5, "again") };
+            assert_eq!(gate.put(&fill).len(), 2);
+            assert_eq!(gate.worker.gauges().held_frames, 1);
+        }
+    }
+    assert_eq!(gate.worker.gauges().zombies, 0);
+    assert_eq!(gate.finish().troubles, [0; 3]);
+}
+
+#[test]
+fn old_gaps_go_first_when_there_is_little_room_for_what_waits() {
+    let mut gate = gapped(Remedy::DropPacket, 1);
+    gate.wait(Duration::from_secs(2));
+    assert_eq!(gate.worker.gauges().held_frames, 1);
+    gate.wait(Duration::from_secs(2));
+    assert_eq!(gate.worker.gauges().held_frames, 0);
     gate.finish();
 }
