@@ -7,6 +7,7 @@
 
 use tollgate_link::{Frame, Link};
 use tollgate_policy::Policy;
+use tollgate_tcp::Held;
 use tollgate_wire::{Direction, Seq, Timestamp};
 
 use super::{Context, Flow};
@@ -30,7 +31,7 @@ impl<F: Frame> Flow<F> {
         let mut begins = false;
         for direction in Direction::BOTH {
             let (stream, stall) = (&self.streams[direction], &mut self.stalls[direction]);
-            if stream.held().bytes > 0 && stall.since == 0 {
+            if waits(stream.held()) && stall.since == 0 {
                 *stall = Stall { edge: stream.next(), since: moment(now) };
                 begins = true;
             }
@@ -51,8 +52,7 @@ impl<F: Frame> Flow<F> {
             if stall.since == 0 {
                 continue;
             }
-            let held = stream.held();
-            if held.bytes == 0 {
+            if !waits(stream.held()) {
                 *stall = Stall::default();
             } else if stall.edge != stream.next() {
                 *stall = Stall { edge: stream.next(), since: moment(cx.now) };
@@ -64,7 +64,7 @@ impl<F: Frame> Flow<F> {
                 }
                 self.give_back(cx, direction);
             }
-            remains |= self.streams[direction].held().bytes > 0;
+            remains |= waits(self.streams[direction].held());
         }
         remains
     }
@@ -87,6 +87,11 @@ impl<F: Frame> Flow<F> {
         }
         self.stalls[direction] = Stall::default();
     }
+}
+
+/// Whether anything waits; a FIN alone has no bytes.
+const fn waits(held: Held) -> bool {
+    held.frames > 0 || held.bytes > 0
 }
 
 /// Milliseconds, never 0; they wrap after seven weeks and are only subtracted.

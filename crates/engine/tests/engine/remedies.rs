@@ -483,3 +483,15 @@ fn old_gaps_go_first_when_there_is_little_room_for_what_waits() {
     assert_eq!(gate.worker.gauges().held_frames, 0);
     gate.finish();
 }
+
+#[test]
+fn a_fin_that_waits_alone_is_given_up_too() {
+    let mut gate = Gate::new();
+    gate.establish();
+    stay(&mut gate, &Frame::client(10, 1, FIN | ACK, b""));
+    for _ in 0..22 {
+        gate.wait(Duration::from_secs(3));
+    }
+    assert_eq!(gate.worker.gauges().held_frames, 0);
+    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::GapTimeout)), 1);
+}
