@@ -146,7 +146,15 @@ pub(crate) struct ByHand {
 }
 
 impl ByHand {
+    /// Completes the handshake.
     pub(crate) fn connect(lab: &Lab, port: u16) -> Self {
+        let client = Self::begin(lab, port);
+        client.wire.send(&client.next, Fate::Arrives);
+        client
+    }
+
+    /// Has the server's answer to its SYN, and has not answered that.
+    pub(crate) fn begin(lab: &Lab, port: u16) -> Self {
         let wire = Wire::open(lab, Side::Client);
         wire.claim_raw_address(lab);
         let (from, to) = ((RAW, RAW_PORT), (SERVER, port));
@@ -155,7 +163,6 @@ impl ByHand {
         let answer = wire.find(PATIENCE, |segment| segment.to == from && segment.has(SYN));
         let ack = answer.expect("a SYN-ACK").seq.wrapping_add(1);
         let next = Segment { seq: 1001, ack, flags: ACK, ..syn };
-        wire.send(&next, Fate::Arrives);
         Self { wire, next }
     }
 

@@ -1,17 +1,18 @@
 //! A reset reaches real Linux endpoints in every state of a connection in which a rule can ask for it;
 //! what they still send is answered, and the same addresses and ports are free again at once.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use crate::lab::{Side, join};
-use crate::raw_peer::{ACK, ByHand, FIN};
+use crate::raw_peer::{ACK, ByHand, FIN, PSH, Segment};
 use crate::scene::{
-    AT_LAST_ACK, AT_MUCH_DATA, AT_ONCE, AT_SECOND_FIN, AT_SYN, AT_SYN_ACK, AT_THIRD_PACKET,
-    AT_WORD, LOCAL, RESET, RESET_AFTER_END, Scene, close_both, connect_from, early_data_held,
-    learn_soon, listen_until, read_to_end, talk,
+    AT_LAST_ACK, AT_MUCH_DATA, AT_MUCH_DATA_ONE_WAY, AT_ONCE, AT_SECOND_FIN, AT_SYN, AT_SYN_ACK,
+    AT_THIRD_PACKET, AT_WORD, LOCAL, RESET, RESET_AFTER_END, Scene, close_both, connect_from,
+    early_data_held, learn_soon, listen_until, read_to_end, read_until_reset, talk,
+    write_until_reset,
 };
 
 #[test]
@@ -62,6 +63,87 @@ fn with_data_in_flight_both_ways_both_are_reset() {
     let Some(scene) = Scene::new() else { return };
     assert_eq!(scene.play(AT_MUCH_DATA, talk, talk), (RESET, RESET));
     scene.ends_for_good(AT_MUCH_DATA);
+}
+
+/// The client has closed its direction, and the server's is full of data on the way.
+#[test]
+fn after_the_clients_end_with_data_in_flight_to_it_both_are_reset() {
+    let Some(scene) = Scene::new() else { return };
+    let ends = scene.play(
+        AT_MUCH_DATA_ONE_WAY,
+        |stream| {
+            stream.shutdown(Shutdown::Write).expect("connected");
+            read_until_reset(stream)
+        },
+        |mut stream| {
+            assert_eq!(read_to_end(&mut stream), 0);
+            write_until_reset(stream)
+        },
+    );
+    assert_eq!(ends, (RESET, RESET_AFTER_END));
+    scene.ends_for_good(AT_MUCH_DATA_ONE_WAY);
+}
+
+#[test]
+fn after_the_servers_end_with_data_in_flight_to_it_both_are_reset() {
+    let Some(scene) = Scene::new() else { return };
+    let ends = scene.play(
+        AT_MUCH_DATA_ONE_WAY,
+        |mut stream| {
+            assert_eq!(read_to_end(&mut stream), 0);
+            write_until_reset(stream)
+        },
+        |stream| {
+            stream.shutdown(Shutdown::Write).expect("connected");
+            read_until_reset(stream)
+        },
+    );
+    assert_eq!(ends, (RESET_AFTER_END, RESET));
+    scene.ends_for_good(AT_MUCH_DATA_ONE_WAY);
+}
+
+/// The first bytes come with the packet that ends the handshake: the server has not heard of it yet.
+#[test]
+fn with_data_on_the_third_packet_both_are_reset() {
+    let Some(scene) = Scene::new() else { return };
+    let (stop, stopped) = channel::<()>();
+    let listening = listen_until(&scene.lab, AT_WORD, stopped);
+    let client = ByHand::begin(&scene.lab, AT_WORD);
+    client.say(0, PSH | ACK, b"now");
+    let rst = client.reset(AT_ONCE).expect("a RST for the client");
+    assert_eq!(rst.seq, client.next.ack, "with the number that it expects");
+    scene.nothing_is_left(Side::Server, AT_WORD);
+    drop(stop);
+    join(listening);
+    scene.ends_well();
+}
+
+/// Data and FIN of both ends are on the way at once, the client's in one segment.
+#[test]
+fn with_data_beside_the_fin_both_are_reset_and_the_server_gets_none_of_it() {
+    let Some(scene) = Scene::new() else { return };
+    let (close, closes) = channel();
+    let serving = scene.serve(AT_WORD, move |mut stream| {
+        closes.recv().expect("the test goes on");
+        stream.write_all(b"bye").expect("connected");
+        stream.shutdown(Shutdown::Write).expect("connected");
+        let learnt = learn_soon(stream.try_clone().expect("a second handle"));
+        assert!(!matches!(stream.read(&mut [0; 8]), Ok(1..)), "nothing of it has arrived");
+        learnt
+    });
+    let client = ByHand::connect(&scene.lab, AT_WORD);
+    close.send(()).expect("the server waits");
+    let ends = |segment: &Segment| segment.to == client.next.from && segment.has(FIN);
+    client.wire.find(AT_ONCE, ends).expect("the server's end");
+    // It acknowledges nothing of the server's.
+    client.say(0, FIN | PSH | ACK, b"now");
+    let first = client.reset(AT_ONCE).expect("a RST for a client that has seen nothing");
+    let second = client.reset(AT_ONCE).expect("a RST for one that has seen all");
+    let exactly = [first, second].map(|rst| rst.seq.wrapping_sub(client.next.ack));
+    assert_eq!(exactly, [0, 4]);
+    assert_eq!(join(serving), [RESET]);
+    scene.nothing_is_left(Side::Server, AT_WORD);
+    scene.ends_well();
 }
 
 #[test]

@@ -56,9 +56,11 @@ haka.rule{
 haka.rule{
     hook = tcp_connection.events.receive_data,
     eval = function (flow, current, direction)
-        if at(flow, 3) then
+        if at(flow, 3) or at(flow, 8) then
             flow['len_' .. direction] = (flow['len_' .. direction] or 0) + #current
-            if (flow.len_up or 0) > 300000 and (flow.len_down or 0) > 300000 then act(flow) end
+            local up, down = flow.len_up or 0, flow.len_down or 0
+            if up > 300000 and down > 300000 then act(flow) end
+            if at(flow, 8) and (up > 300000 or down > 300000) then act(flow) end
         elseif at(flow, 4) and current:asstring():find('now', 1, true) then
             act(flow)
         end
@@ -74,6 +76,7 @@ pub(crate) const AT_WORD: u16 = 7004;
 pub(crate) const AT_SECOND_FIN: u16 = 7005;
 pub(crate) const AT_LAST_ACK: u16 = 7006;
 pub(crate) const AT_THIRD_PACKET: u16 = 7007;
+pub(crate) const AT_MUCH_DATA_ONE_WAY: u16 = 7008;
 pub(crate) const HALF: u16 = 100;
 
 /// The client's port; a connection that follows has it too.
@@ -236,6 +239,19 @@ pub(crate) fn talk(mut stream: TcpStream) -> Learnt {
         }
     }
     None
+}
+
+/// Reads until that fails; none if the other end closes.
+pub(crate) fn read_until_reset(mut stream: TcpStream) -> Learnt {
+    std::io::copy(&mut stream, &mut std::io::sink()).err().map(|error| error.kind())
+}
+
+/// Writes as fast as it can until that fails.
+pub(crate) fn write_until_reset(mut stream: TcpStream) -> Learnt {
+    stream.set_write_timeout(Some(Duration::from_secs(10))).expect("not zero");
+    let buffer = [0; 16_384];
+    // Much more than may be in flight: without a reset it would come to an end.
+    (0..1000).find_map(|_| stream.write_all(&buffer).err()).map(|error| error.kind())
 }
 
 pub(crate) fn read_to_end(stream: &mut TcpStream) -> usize {
