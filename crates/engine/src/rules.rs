@@ -147,6 +147,11 @@ impl<P: Policy> Rules<P> {
         about.tag = 0;
     }
 
+    /// Tells that the program stops.
+    pub(crate) fn exiting(&mut self, now: Timestamp) {
+        self.policy.exiting(now, &mut self.reports);
+    }
+
     /// Counts a step of a connection's life, and reports it where that is wanted.
     pub(crate) fn phase(
         &mut self,

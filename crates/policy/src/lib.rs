@@ -14,7 +14,7 @@ mod flow;
 mod report;
 mod verdict;
 
-use tollgate_wire::Direction;
+use tollgate_wire::{Direction, Timestamp};
 
 pub use data::{Data, Edit, EditError, Wishes};
 pub use flow::{Flow, FlowId, PacketView, Traffic};
@@ -106,6 +106,12 @@ pub trait Policy {
     /// `flow.tag` is forgotten afterwards.
     fn end_connection(&mut self, flow: &mut Flow<'_>, reports: &mut Reports) {
         let _ = (flow, reports);
+    }
+
+    /// The program stops, whatever the interest: only `end_connection` of connections that are still
+    /// open follows.
+    fn exiting(&mut self, now: Timestamp, reports: &mut Reports) {
+        let _ = (now, reports);
     }
 }
 

@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use mlua::Lua;
-use tollgate_policy::{Data, Flow, FlowId, Log, PacketView, Reports, Traffic, Verdict};
+use tollgate_policy::{Data, Edit, Flow, FlowId, Log, PacketView, Reports, Traffic, Verdict};
 use tollgate_wire::{Endpoint, Headers, PerDirection, Timestamp};
 
 use crate::fault::{Failure, Fault};
@@ -24,10 +24,12 @@ pub(crate) struct Event {
     pub(crate) headers: Option<Headers>,
     /// The frame, or the data of the stream.
     pub(crate) bytes: Vec<u8>,
+    /// Position of the first byte in the stream, if it is data.
+    pub(crate) offset: u64,
 }
 
 impl Event {
-    fn none() -> Self {
+    pub(crate) fn none() -> Self {
         let nobody = Endpoint::new([0, 0, 0, 0].into(), 0);
         Self {
             now: Timestamp::default(),
@@ -38,6 +40,7 @@ impl Event {
             traffic: PerDirection::default(),
             headers: None,
             bytes: Vec::new(),
+            offset: 0,
         }
     }
 
@@ -60,6 +63,7 @@ impl Event {
     }
 
     pub(crate) fn data(&mut self, data: &Data<'_>) {
+        self.offset = data.offset();
         for chunk in data.chunks() {
             self.bytes.extend_from_slice(chunk);
         }
@@ -74,6 +78,9 @@ pub(crate) struct Shared {
     pub(crate) reports: RefCell<Reports>,
     pub(crate) verdict: Cell<Verdict>,
     pub(crate) budget: Rc<Budget>,
+    /// What the rules of this event change, and from where on they hold bytes back.
+    pub(crate) edits: RefCell<Vec<Edit>>,
+    pub(crate) hold_from: Cell<Option<u64>>,
     /// What failed in a coroutine, whose stack is gone when its error arrives outside.
     pub(crate) failure: RefCell<Option<Failure>>,
     pub(crate) faults: RefCell<Vec<Fault>>,
@@ -88,6 +95,8 @@ impl Shared {
             reports: RefCell::new(Reports::new(REPORTS_AT_LOAD_MAX)),
             verdict: Cell::new(Verdict::Accept),
             budget: Rc::new(Budget::default()),
+            edits: RefCell::new(Vec::new()),
+            hold_from: Cell::new(None),
             failure: RefCell::new(None),
             faults: RefCell::new(Vec::new()),
             messages: RefCell::new(Vec::new()),

@@ -20,6 +20,7 @@
 //! have no files, processes, network or bytecode.
 #![forbid(unsafe_code)]
 
+mod edits;
 mod event;
 mod fault;
 mod limits;
@@ -27,6 +28,7 @@ mod load;
 mod native;
 mod policy;
 mod sandbox;
+mod source;
 mod state;
 
 pub use fault::{Fault, LoadError};

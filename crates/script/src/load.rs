@@ -1,13 +1,12 @@
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use tollgate_policy::Log;
+use tollgate_policy::{Log, Verdict};
 
 use crate::fault::LoadError;
 use crate::limits::Limits;
 use crate::policy::LuaPolicy;
+use crate::source::{self, Source};
 use crate::state::State;
 
 /// What happens to a connection whose rule failed.
@@ -24,6 +23,17 @@ pub enum OnRuleError {
     Pass,
 }
 
+impl OnRuleError {
+    pub(crate) const fn verdict(self) -> Verdict {
+        match self {
+            Self::Drop => Verdict::Drop,
+            Self::Pass => Verdict::Accept,
+            Self::Reset => Verdict::Reset,
+            Self::Bypass => Verdict::Bypass,
+        }
+    }
+}
+
 /// How scripts run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -31,15 +41,9 @@ pub struct Settings {
     pub limits: Limits,
     /// What becomes of a connection whose rule failed.
     pub on_rule_error: OnRuleError,
-}
-
-/// The text of a script, shared by all who run it.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) path: PathBuf,
-    /// The file's name without directories, as Lua says it in messages: Lua shortens long names.
-    pub(crate) chunk: String,
-    pub(crate) text: Vec<u8>,
+    /// Nothing may be changed: writing is the rule's error, whatever the script declares. Verdicts
+    /// count.
+    pub pass_through: bool,
 }
 
 /// A script that has been read, run once and found good. `Send` and `Sync`: every worker makes its
@@ -65,7 +69,7 @@ impl Rules {
     /// # Errors
     /// Every fault that was found.
     pub fn load_with(path: &Path, settings: Settings) -> Result<Self, LoadError> {
-        let text = read(path, settings.limits.script_bytes_max)
+        let text = source::read(path, settings.limits.script_bytes_max)
             .map_err(|why| LoadError::of_file(path, why))?;
         Self::parse(path, text, settings)
     }
@@ -79,9 +83,8 @@ impl Rules {
         text: impl Into<Vec<u8>>,
         settings: Settings,
     ) -> Result<Self, LoadError> {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let chunk = name.chars().filter(|c| !c.is_control()).take(40).collect();
-        let source = Arc::new(Source { path: path.to_owned(), chunk, text: text.into() });
+        let source = Source::new(path, text.into(), settings.limits.script_bytes_max);
+        let source = Arc::new(source);
         let state = State::load(&source, settings)?;
         let messages = state.messages();
         Ok(Self { source, settings, messages })
@@ -106,21 +109,6 @@ impl Rules {
     /// Where it was read.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.source.path
+        self.source.path()
     }
-}
-
-fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-        return Err("is a directory".to_owned());
-    }
-    let mut text = Vec::new();
-    file.take(bytes_max.saturating_add(1))
-        .read_to_end(&mut text)
-        .map_err(|error| error.to_string())?;
-    if u64::try_from(text.len()).is_ok_and(|len| len > bytes_max) {
-        return Err(format!("is longer than {bytes_max} bytes"));
-    }
-    Ok(text)
 }

@@ -2,12 +2,14 @@ use std::sync::Arc;
 
 use mlua::Function;
 use tollgate_policy::{
-    Alert, Confidence, Data, Flow, Interest, Level, PacketView, Policy, Reports, Severity, Verdict,
+    Alert, Confidence, Data, Edit, EditError, Flow, Interest, Level, PacketView, Policy, Reports,
+    Severity, Verdict,
 };
-use tollgate_wire::Direction;
+use tollgate_wire::{Direction, Timestamp};
 
 use crate::fault::{Failure, FailureKind, LoadError};
-use crate::load::{OnRuleError, Settings, Source};
+use crate::load::Settings;
+use crate::source::Source;
 use crate::state::State;
 
 /// How often rules have failed.
@@ -67,6 +69,8 @@ impl LuaPolicy {
         let shared = &self.state.shared;
         shared.event.borrow_mut().begin(flow);
         shared.verdict.set(Verdict::Accept);
+        shared.edits.borrow_mut().clear();
+        shared.hold_from.set(None);
         std::mem::swap(&mut *shared.reports.borrow_mut(), reports);
     }
 
@@ -79,28 +83,17 @@ impl LuaPolicy {
             self.state.shared.budget.restart(self.settings.limits.instructions_max);
             self.state.shared.failure.take();
             let door = (event.door)(&self.state);
-            let result = door.call::<()>((from, *flow.tag, event.is_up, event.len, event.is_end));
+            let result = event.call(door, from, *flow.tag);
             let Err(error) = result else { break };
             let failure = self.state.failure(&error);
             memory_full |= failure.kind == FailureKind::Memory;
             self.count(&failure);
             tell(&failure, flow, &mut self.state.shared.reports.borrow_mut());
-            match (self.settings.on_rule_error, self.state.dispatch.at.call::<usize>(())) {
-                // A rule that failed has its listener's number, at least `from`: this ends.
-                (OnRuleError::Pass, Ok(at)) if at >= from => from = at + 1,
-                (OnRuleError::Pass, _) => break,
-                (OnRuleError::Drop, _) => {
-                    verdict = Verdict::Drop;
-                    break;
-                }
-                (OnRuleError::Reset, _) => {
-                    verdict = Verdict::Reset;
-                    break;
-                }
-                (OnRuleError::Bypass, _) => {
-                    verdict = Verdict::Bypass;
-                    break;
-                }
+            verdict = self.settings.on_rule_error.verdict();
+            match self.state.dispatch.at.call::<usize>(()) {
+                // A rule that failed has its step's number, at least `from`: this ends.
+                Ok(at) if verdict == Verdict::Accept && at >= from => from = at + 1,
+                _ => break,
             }
         }
         let shared = &self.state.shared;
@@ -110,6 +103,15 @@ impl LuaPolicy {
             self.relieve(flow, reports);
         }
         verdict
+    }
+
+    /// Tells the engine what the rules of the event want changed and held.
+    fn wish(&self, data: &mut Data<'_>) -> Result<(), EditError> {
+        let shared = &self.state.shared;
+        for Edit { start, erased, bytes } in shared.edits.borrow_mut().drain(..) {
+            data.replace(start..start + erased, bytes)?;
+        }
+        shared.hold_from.take().map_or(Ok(()), |at| data.hold_from(at))
     }
 
     const fn count(&mut self, failure: &Failure) {
@@ -143,17 +145,45 @@ impl LuaPolicy {
 struct Event {
     door: fn(&State) -> &Function,
     is_up: bool,
+    data: Option<Stretch>,
+}
+
+/// Which part of the stream an event of data shows.
+#[derive(Clone, Copy)]
+struct Stretch {
+    offset: u64,
     len: usize,
+    seen: u64,
     is_end: bool,
+    is_writable: bool,
 }
 
 impl Event {
     const fn of(door: fn(&State) -> &Function) -> Self {
-        Self { door, is_up: true, len: 0, is_end: false }
+        Self { door, is_up: true, data: None }
     }
 
     fn towards(self, direction: Direction) -> Self {
         Self { is_up: direction == Direction::ToServer, ..self }
+    }
+
+    fn with(self, data: &Data<'_>) -> Self {
+        let data = Stretch {
+            offset: data.offset(),
+            len: data.len(),
+            seen: data.fresh_from() - data.offset(),
+            is_end: data.is_end(),
+            is_writable: data.is_writable(),
+        };
+        Self { data: Some(data), ..self }
+    }
+
+    fn call(self, door: &Function, from: usize, tag: u32) -> mlua::Result<()> {
+        let Some(data) = self.data else { return door.call((from, tag, self.is_up)) };
+        // One number costs less than three booleans.
+        let flags =
+            u8::from(self.is_up) | u8::from(data.is_end) << 1 | u8::from(data.is_writable) << 2;
+        door.call((from, tag, flags, data.offset, data.len, data.seen))
     }
 }
 
@@ -229,8 +259,20 @@ impl Policy for LuaPolicy {
     ) -> Verdict {
         self.enter(flow, reports);
         self.state.shared.event.borrow_mut().data(data);
-        let event = Event::of(|state| &state.dispatch.receive_data).towards(direction);
-        self.run(Event { len: data.len(), is_end: data.is_end(), ..event }, flow, reports)
+        let event = Event::of(|state| &state.dispatch.receive_data).towards(direction).with(data);
+        let verdict = self.run(event, flow, reports);
+        if verdict.ends_flow() {
+            return verdict;
+        }
+        match self.wish(data) {
+            Ok(()) => verdict,
+            Err(error) => {
+                let failure = Failure::new(FailureKind::Error, &error.to_string(), "");
+                self.count(&failure);
+                tell(&failure, flow, reports);
+                verdict.max(self.settings.on_rule_error.verdict())
+            }
+        }
     }
 
     fn end_connection(&mut self, flow: &mut Flow<'_>, reports: &mut Reports) {
@@ -245,5 +287,26 @@ impl Policy for LuaPolicy {
             self.tags.give_back(*flow.tag);
             *flow.tag = 0;
         }
+    }
+
+    fn exiting(&mut self, now: Timestamp, reports: &mut Reports) {
+        if !self.state.hears_exit {
+            return;
+        }
+        let shared = &self.state.shared;
+        shared.event.borrow_mut().now = now;
+        std::mem::swap(&mut *shared.reports.borrow_mut(), reports);
+        let mut from = 1;
+        loop {
+            shared.budget.restart(self.settings.limits.instructions_max);
+            let Err(error) = self.state.dispatch.exiting.call::<()>(from) else { break };
+            let failure = self.state.failure(&error);
+            shared.reports.borrow_mut().log(now, Level::Error, "lua", failure.text());
+            match self.state.dispatch.at.call::<usize>(()) {
+                Ok(at) if at >= from => from = at + 1,
+                _ => break,
+            }
+        }
+        std::mem::swap(&mut *shared.reports.borrow_mut(), reports);
     }
 }

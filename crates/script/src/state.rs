@@ -1,4 +1,5 @@
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, Table};
@@ -6,19 +7,39 @@ use tollgate_policy::{Interest, Log, Report};
 
 use crate::event::Shared;
 use crate::fault::{Failure, LoadError, PRELUDE};
-use crate::load::{Settings, Source};
+use crate::load::Settings;
+use crate::source::Source;
 use crate::{limits, native, sandbox};
 
 /// The prelude, in the order in which its parts need each other.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 16] = [
     include_str!("prelude/base.lua"),
     include_str!("prelude/address.lua"),
-    include_str!("prelude/data.lua"),
+    include_str!("prelude/store.lua"),
+    include_str!("prelude/vbuffer.lua"),
+    include_str!("prelude/iterator.lua"),
+    include_str!("prelude/stream.lua"),
     include_str!("prelude/flow.lua"),
     include_str!("prelude/packet.lua"),
-    include_str!("prelude/stream.lua"),
     include_str!("prelude/rule.lua"),
+    include_str!("prelude/class.lua"),
+    include_str!("prelude/dissector.lua"),
+    include_str!("prelude/dispatch.lua"),
+    include_str!("prelude/alert.lua"),
+    include_str!("prelude/log.lua"),
+    include_str!("prelude/debug.lua"),
     include_str!("prelude/haka.lua"),
+];
+
+/// What `require` finds: the name, and the text that makes the module when it is first asked for.
+const MODULES: [(&str, &str); 7] = [
+    ("class", include_str!("prelude/modules/class.lua")),
+    ("protocol/raw", include_str!("prelude/modules/raw.lua")),
+    ("protocol/ipv4", include_str!("prelude/modules/ipv4.lua")),
+    ("protocol/ipv6", include_str!("prelude/modules/ipv6.lua")),
+    ("protocol/tcp", include_str!("prelude/modules/tcp.lua")),
+    ("protocol/tcp_connection", include_str!("prelude/modules/tcp_connection.lua")),
+    ("protocol/http", include_str!("prelude/modules/http.lua")),
 ];
 
 /// A script in a Lua state, run once: its rules wait for events.
@@ -33,6 +54,8 @@ pub(crate) struct State {
     pub(crate) keeps_flows: bool,
     /// Whether any rule listens to `end_connection`.
     pub(crate) hears_end: bool,
+    /// Whether any rule listens to `haka.events.exiting`.
+    pub(crate) hears_exit: bool,
 }
 
 /// The prelude's doors.
@@ -42,17 +65,18 @@ pub(crate) struct Dispatch {
     pub(crate) receive_packet: Function,
     pub(crate) receive_data: Function,
     pub(crate) end_connection: Function,
+    pub(crate) exiting: Function,
     pub(crate) forget: Function,
     pub(crate) at: Function,
 }
 
 impl State {
-    /// Runs a script in a fresh state.
-    pub(crate) fn load(source: &Source, settings: Settings) -> Result<Self, LoadError> {
+    /// Runs a script in a fresh state, and tells its rules that it has started.
+    pub(crate) fn load(source: &Arc<Source>, settings: Settings) -> Result<Self, LoadError> {
+        let of_file =
+            |error: mlua::Error| LoadError::of_file(source.path(), format!("Lua: {error}"));
         let shared = Shared::new(settings.limits.memory_bytes_max);
-        let ready = prepare(&shared, source, settings)
-            .map_err(|error| LoadError::of_file(&source.path, format!("Lua: {error}")))?;
-        let (lua, doors) = ready;
+        let (lua, doors) = prepare(&shared, source, settings).map_err(of_file)?;
         shared.budget.restart(settings.limits.load_instructions_max);
         let run = lua
             .load(source.text.as_slice())
@@ -61,25 +85,42 @@ impl State {
             .exec();
         let mut faults = shared.faults.take();
         if let Err(error) = run {
-            faults.push(failure(&lua, &shared, &error).into_fault(&source.path, &source.chunk));
+            faults.push(failure(&lua, &shared, &error).into_fault(source.path(), &source.chunk));
         }
         if !faults.is_empty() {
             return Err(LoadError { faults });
         }
+        let state =
+            Self::seal(lua, Rc::clone(&shared), &doors, source, settings).map_err(of_file)?;
+        let started: Function = doors.get("started").map_err(of_file)?;
+        if let Err(error) = started.call::<()>(1) {
+            let fault = state.failure(&error).into_fault(source.path(), &source.chunk);
+            return Err(LoadError { faults: vec![fault] });
+        }
         let reports =
             std::mem::replace(&mut *shared.reports.borrow_mut(), tollgate_policy::Reports::new(0));
         shared.messages.replace(logs(reports));
-        Self::seal(lua, shared, &doors)
-            .map_err(|error| LoadError::of_file(&source.path, format!("Lua: {error}")))
+        Ok(state)
     }
 
-    fn seal(lua: Lua, shared: Rc<Shared>, doors: &Table) -> mlua::Result<Self> {
+    fn seal(
+        lua: Lua,
+        shared: Rc<Shared>,
+        doors: &Table,
+        source: &Source,
+        settings: Settings,
+    ) -> mlua::Result<Self> {
         let seal: Function = doors.get("seal")?;
-        let (new, packet, data, end): (usize, usize, usize, usize) = seal.call(())?;
+        let (new, packet, data, end, exit, edits): (usize, usize, usize, usize, usize, bool) =
+            seal.call(())?;
+        let can_edit = data > 0 && !settings.pass_through && (edits || source.names_an_edit());
+        let allow: Function = doors.get("allow")?;
+        allow.call::<()>((can_edit, settings.pass_through))?;
         let mut interest = Interest::empty();
         interest.set(Interest::NEW_CONNECTION, new > 0);
         interest.set(Interest::RECEIVE_PACKET, packet > 0);
         interest.set(Interest::RECEIVE_DATA, data > 0);
+        interest.set(Interest::EDIT_DATA, can_edit);
         let keeps_flows = packet + data + end > 0;
         // Flow objects are freed at the end, so a script that makes any must hear of it.
         interest.set(Interest::END_CONNECTION, keeps_flows);
@@ -88,10 +129,12 @@ impl State {
             receive_packet: doors.get("receive_packet")?,
             receive_data: doors.get("receive_data")?,
             end_connection: doors.get("end_connection")?,
+            exiting: doors.get("exiting")?,
             forget: doors.get("forget")?,
             at: doors.get("at")?,
         };
-        Ok(Self { lua, shared, dispatch, interest, keeps_flows, hears_end: end > 0 })
+        let (hears_end, hears_exit) = (end > 0, exit > 0);
+        Ok(Self { lua, shared, dispatch, interest, keeps_flows, hears_end, hears_exit })
     }
 
     /// What the script said at load.
@@ -106,7 +149,11 @@ impl State {
 }
 
 /// A state with the prelude in it; gives the prelude's doors.
-fn prepare(shared: &Rc<Shared>, source: &Source, settings: Settings) -> mlua::Result<(Lua, Table)> {
+fn prepare(
+    shared: &Rc<Shared>,
+    source: &Arc<Source>,
+    settings: Settings,
+) -> mlua::Result<(Lua, Table)> {
     let lua = sandbox::lua(settings.limits.memory_bytes_max)?;
     let globals = lua.globals();
     let own_globals = lua.create_table()?;
@@ -117,11 +164,16 @@ fn prepare(shared: &Rc<Shared>, source: &Source, settings: Settings) -> mlua::Re
     let parts = lua.create_table()?;
     parts.set("globals", globals)?;
     parts.set("native", native::table(&lua, shared, source, &settings.limits)?)?;
+    let chunk = |text: &'static str| {
+        lua.load(text).set_name(format!("={PRELUDE}")).set_environment(own_globals.clone())
+    };
+    let modules = lua.create_table()?;
+    for (name, text) in MODULES {
+        modules.set(name, chunk(text).into_function()?)?;
+    }
+    parts.set("modules", modules)?;
     for text in PARTS {
-        lua.load(text)
-            .set_name(format!("={PRELUDE}"))
-            .set_environment(own_globals.clone())
-            .call::<()>(&parts)?;
+        chunk(text).call::<()>(&parts)?;
     }
     limits::install(&lua, shared)?;
     let doors = parts.get("dispatch")?;

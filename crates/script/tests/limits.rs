@@ -70,7 +70,8 @@ fn an_endless_rule_may_be_passed_over() {
     let text = "haka.rule{ hook = tcp_connection.events.receive_data, eval = function()
         while true do end
     end }";
-    let settings = Settings { limits: LIMITS, on_rule_error: OnRuleError::Pass };
+    let settings =
+        Settings { limits: LIMITS, on_rule_error: OnRuleError::Pass, ..Settings::default() };
     let mut scene = Scene::with(text, settings);
     for instructions in 1..=2 {
         assert_eq!(scene.data(&[b"x"], false), Verdict::Accept);

@@ -29,7 +29,7 @@ haka.rule{
     eval = "not a function" }
 haka.rule{ hook = 7, eval = function() end }
 haka.rule{ hook = tcp_connection.events.new_connection, evil = function() end }
-haka.rule{ hook = tcp.events.receive_packet, eval = function() end }
+haka.rule{ hook = tcp.events.send_packet, eval = function() end }
 haka.rule{ hook = http.events.request, eval = function() end }
 haka.rule{ hook = tcp_connection.events.new_connection, options = { streamed = true }, eval = print }
 local g = haka.rule_group{ on = tcp_connection.events.new_connection, init = 3 }
@@ -42,9 +42,9 @@ g:rule("x")
             "test.lua:3: haka.rule: eval must be a function, got string",
             "test.lua:6: haka.rule: hook must be an event, got number",
             "test.lua:7: haka.rule: unknown key 'evil'; did you mean eval",
-            "test.lua:8: event tcp.events.receive_packet is not supported yet",
+            "test.lua:8: event tcp.events.send_packet is not supported yet",
             "test.lua:9: event http.events.request is not supported yet",
-            "test.lua:10: haka.rule: only receive_data can be streamed",
+            "test.lua:10: haka.rule: tcp_connection.events.new_connection cannot be streamed",
             "test.lua:11: haka.rule_group: init must be a function, got number",
             "test.lua:12: group:rule: eval must be a function, got string",
         ]
@@ -84,7 +84,7 @@ fn errors_of_the_library_name_the_scripts_line() {
         ),
         ("\nrequire('regexp/pcre')", "require 'regexp/pcre': not supported yet"),
         ("\nlocal x = haka.ruel", "haka: unknown field 'ruel'; did you mean rule"),
-        ("\nlocal x = haka.dissector", "haka.dissector is not supported yet"),
+        ("\nlocal x = haka.grammar", "haka.grammar is not supported yet"),
         (
             "\nhaka.alert{ descripton = 'x' }",
             "haka.alert: unknown key 'descripton'; did you mean description",

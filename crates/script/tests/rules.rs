@@ -130,7 +130,7 @@ fn a_failing_rule_drops_its_flow_with_an_alert_that_names_the_line() {
         haka.rule{ hook = e.receive_data, eval = function() print('later') end }",
     );
     assert_eq!(scene.data(&[b"x"], false), Verdict::Drop);
-    let message = "test.lua:3: vbuffer: 'nonsense' is unknown or not supported yet";
+    let message = "test.lua:3: vbuffer: unknown field 'nonsense'";
     let said = scene.said();
     assert_eq!(said.len(), 2, "{said:?}");
     assert_eq!(said[0], format!("error tcp: {message}"));

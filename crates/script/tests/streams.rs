@@ -2,6 +2,7 @@
 mod common;
 
 use common::Scene;
+use common::wire::Wire;
 use tollgate_policy::Verdict;
 use tollgate_script::{Limits, OnRuleError, Settings};
 use tollgate_wire::Direction::ToClient;
@@ -158,4 +159,204 @@ fn plain_and_streamed_rules_share_an_event_in_order() {
     scene.data(&[b"ab"], false);
     scene.data(&[b"c"], false);
     assert_eq!(scene.said(), ["streamed\t2", "plain\t2", "streamed\t1", "plain\t1"]);
+}
+
+#[test]
+fn a_word_cut_by_segments_is_replaced_without_a_mark() {
+    let mut wire = Wire::new(&streamed(
+        "while true do
+            local word = iter:sub(5)
+            if not word then return end
+            if word:asstring() == 'world' then word:replace(haka.vbuffer_from('wire')) end
+        end",
+    ));
+    for (bytes, held, got) in [
+        ("hello", "", "hello"),
+        ("wo", "wo", "hello"),
+        ("r", "wor", "hello"),
+        ("ldworl", "worl", "hellowire"),
+        ("d", "", "hellowirewire"),
+        ("end", "end", "hellowirewire"),
+    ] {
+        assert_eq!(wire.push(bytes.as_bytes(), false), Verdict::Accept);
+        assert_eq!(wire.held(), held.as_bytes());
+        wire.got(got);
+    }
+    wire.push(b"", true);
+    wire.got("hellowirewireend");
+}
+
+#[test]
+fn a_mark_holds_everything_behind_it_until_it_is_taken_back() {
+    let mut wire = Wire::new(&streamed(
+        "iter:advance(2)
+        iter:mark()
+        iter:advance(6)
+        iter:unmark()
+        iter:wait()",
+    ));
+    wire.push(b"abcd", false);
+    wire.got("ab");
+    wire.push(b"ef", false);
+    wire.got("ab");
+    wire.push(b"ghij", false);
+    wire.got("abcdefghij");
+}
+
+#[test]
+fn what_is_marked_can_still_be_changed_when_more_has_come() {
+    let mut wire = Wire::new(&streamed(
+        "local place = iter:copy()
+        place:mark()
+        iter:advance(6)
+        place:sub(3):replace(haka.vbuffer_from('XXXXX'))
+        place:unmark()
+        iter:wait()",
+    ));
+    wire.push(b"abcd", false);
+    wire.got("");
+    wire.push(b"efgh", false);
+    wire.got("XXXXXdefgh");
+}
+
+#[test]
+fn a_read_only_mark_lets_bytes_go_and_keeps_a_copy() {
+    let mut wire = Wire::new(&streamed(
+        "local place = iter:copy()
+        place:mark(true)
+        iter:advance(6)
+        local text = place:sub(6)
+        print(text:asstring(), pcall(text.erase, text))
+        place:unmark()
+        iter:wait()",
+    ));
+    wire.push(b"abc", false);
+    wire.got("abc");
+    wire.push(b"defg", false);
+    wire.got("abcdefg");
+    assert_eq!(wire.said(), ["abcdef\tfalse\ttest.lua:7: read only buffer"]);
+}
+
+#[test]
+fn a_part_outlives_its_bytes_but_cannot_be_changed_then() {
+    let mut wire = Wire::new(&streamed(
+        "local head = iter:sub(4)
+        iter:advance(4)
+        print(head:asstring(), #head, head[1], head:sub(1, 2):asstring(), head:sub(0, 2):asnumber())
+        print(pcall(head.replace, head, 'x'))",
+    ));
+    wire.push(b"abcd", false);
+    wire.push(b"efgh", false);
+    assert_eq!(wire.said(), ["abcd\t4\t97\tbc\t24930", "false\ttest.lua:6: read only buffer"]);
+    wire.got("abcdefgh");
+}
+
+#[test]
+fn inserting_before_what_has_not_come_yet() {
+    let mut wire = Wire::new(&streamed(
+        "while iter:wait() do
+            iter:insert(haka.vbuffer_from('<'))
+            iter:sub('available')
+            iter:insert(haka.vbuffer_from('>'))
+        end
+        iter:insert(haka.vbuffer_from('.'))",
+    ));
+    wire.push(b"ab", false);
+    wire.push(b"c", false);
+    wire.got("<ab><c>");
+    wire.push(b"", true);
+    wire.got("<ab><c>.");
+}
+
+#[test]
+fn two_streamed_rules_see_each_others_changes() {
+    let mut wire = Wire::new(&format!(
+        "{}\n{}",
+        streamed(
+            "while iter:wait() do
+                local part = iter:sub(1)
+                if part[1] == 97 then part:setstring('AAA') end
+            end"
+        ),
+        streamed(
+            "while true do local t = iter:sub(4) if not t then return end print(t:asstring()) end"
+        ),
+    ));
+    for byte in b"xaxaxa" {
+        wire.push(&[*byte], false);
+    }
+    wire.push(b"", true);
+    assert_eq!(wire.said(), ["xAAA", "xAAA", "xAAA"]);
+    wire.got("xAAAxAAAxAAA");
+}
+
+#[test]
+fn changes_of_bytes_that_had_to_go_on_are_the_rules_failure() {
+    let mut wire = Wire::new(&streamed(
+        "local place = iter:copy()
+        place:mark()
+        place:sub(1):setstring('XX')
+        iter:advance(9)",
+    ));
+    assert_eq!(wire.push(b"abc", false), Verdict::Accept);
+    wire.got("");
+    wire.release();
+    assert_eq!(wire.push(b"def", false), Verdict::Drop);
+    assert!(wire.said()[0].contains("changes were lost"));
+}
+
+#[test]
+fn bytes_that_passed_unseen_do_not_stop_a_streamed_rule() {
+    let mut scene =
+        Scene::new(&streamed("while iter:wait() do print(iter:sub('available'):asstring()) end"));
+    scene.data(&[b"ab"], false);
+    scene.offsets[0] = 1000;
+    scene.data(&[b"cd"], false);
+    assert_eq!(scene.said(), ["ab", "cd"]);
+}
+
+/// The same rule over the same bytes in random portions: the receiver always gets the same.
+#[test]
+fn how_segments_cut_the_stream_changes_nothing() {
+    let text = streamed(
+        "while true do
+            local start = iter:copy()
+            start:mark()
+            local size = iter:sub(1)
+            if not size then return end
+            local body = iter:sub(size[1])
+            if body and #body > 2 then
+                body:sub(1, 1):replace(haka.vbuffer_from('--'))
+                size[1] = #body
+            elseif body then
+                body:erase()
+                size:erase()
+            end
+            start:unmark()
+        end",
+    );
+    let stream: Vec<u8> = (0..60_u8)
+        .flat_map(|n| [&[n % 7][..], &vec![b'a' + n % 26; usize::from(n % 7)]].concat())
+        .collect();
+    let mut wanted = Vec::new();
+    for n in 0..60_u8 {
+        if n % 7 > 2 {
+            let byte = b'a' + n % 26;
+            wanted.extend([n % 7 + 1, byte, b'-', b'-']);
+            wanted.extend(vec![byte; usize::from(n % 7) - 2]);
+        }
+    }
+    let mut state: u32 = 1;
+    for _ in 0..50 {
+        let mut wire = Wire::new(&text);
+        let mut rest = stream.as_slice();
+        while !rest.is_empty() {
+            state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+            let len = (1 + (state >> 16) as usize % 9).min(rest.len());
+            assert_eq!(wire.push(&rest[..len], false), Verdict::Accept, "{:?}", wire.said());
+            rest = &rest[len..];
+        }
+        wire.push(b"", true);
+        assert_eq!(wire.out, wanted);
+    }
 }

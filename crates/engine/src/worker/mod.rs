@@ -186,6 +186,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// The end: everything that waits is dropped and counted, and `end_connection` is told for every
     /// connection that is still open.
     pub fn finish(&mut self, now: Timestamp) {
+        self.rules.exiting(now);
         let mut handed = Vec::new();
         self.mesh.receive(usize::MAX, |message| handed.push(message.into_frame()));
         for frame in handed {

@@ -2,11 +2,14 @@
 //!
 //! None of these fails on what a script may pass through the prelude; problems are values, so that
 //! the prelude can name the script's own line.
+mod bytes;
 mod flow;
+mod modules;
 mod packet;
 mod report;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, Table, Value};
 use tollgate_policy::Verdict;
@@ -14,7 +17,7 @@ use tollgate_policy::Verdict;
 use crate::event::{Event, Shared};
 use crate::fault::{Failure, FailureKind, Fault};
 use crate::limits::Limits;
-use crate::load::Source;
+use crate::source::Source;
 
 /// Names further apart than this are not taken for a slip of the finger.
 const SUGGESTION_DISTANCE_MAX: usize = 3;
@@ -26,12 +29,13 @@ const DEPTH_MAX: usize = 64;
 pub(crate) fn table(
     lua: &Lua,
     shared: &Rc<Shared>,
-    source: &Source,
+    source: &Arc<Source>,
     limits: &Limits,
 ) -> mlua::Result<Table> {
     let native = lua.create_table()?;
     errors(lua, &native, shared, source)?;
-    bytes(lua, &native, shared)?;
+    bytes::add(lua, &native, shared)?;
+    modules::add(lua, &native, source)?;
     flow::add(lua, &native, shared)?;
     packet::add(lua, &native, shared)?;
     report::add(lua, &native, shared)?;
@@ -56,7 +60,12 @@ pub(crate) fn table(
 const VERDICTS: [Verdict; 5] =
     [Verdict::Accept, Verdict::DropPacket, Verdict::Drop, Verdict::HalfReset, Verdict::Reset];
 
-fn errors(lua: &Lua, native: &Table, shared: &Rc<Shared>, source: &Source) -> mlua::Result<()> {
+fn errors(
+    lua: &Lua,
+    native: &Table,
+    shared: &Rc<Shared>,
+    source: &Arc<Source>,
+) -> mlua::Result<()> {
     native.set("where", lua.create_function(|lua, ()| Ok(location(lua)))?)?;
     native.set(
         "traceback",
@@ -81,35 +90,20 @@ fn errors(lua: &Lua, native: &Table, shared: &Rc<Shared>, source: &Source) -> ml
         })?,
     )?;
     let of = Rc::clone(shared);
-    let file = source.path.clone();
+    let source = Arc::clone(source);
     native.set(
         "fault",
         lua.create_function(move |lua, message: String| {
-            let fault =
-                Fault { file: file.clone(), line: frame(lua).map(|(_, line)| line), message };
+            let frame = frame(lua);
+            let chunk = frame.as_ref().map_or(source.chunk.as_str(), |(chunk, _)| chunk);
+            let file = source.file(chunk);
+            let fault = Fault { file, line: frame.map(|(_, line)| line), message };
             let mut faults = of.faults.borrow_mut();
             // One slip in a loop is one fault.
             if !faults.contains(&fault) {
                 faults.push(fault);
             }
             Ok(())
-        })?,
-    )
-}
-
-fn bytes(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
-    let of = Rc::clone(shared);
-    native.set(
-        "byte",
-        lua.create_function(move |_, at: usize| Ok(of.event.borrow().bytes.get(at).copied()))?,
-    )?;
-    let of = Rc::clone(shared);
-    native.set(
-        "slice",
-        lua.create_function(move |lua, (from, len): (usize, usize)| {
-            let event = of.event.borrow();
-            let to = from.saturating_add(len).min(event.bytes.len());
-            lua.create_string(event.bytes.get(from..to).unwrap_or_default())
         })?,
     )
 }

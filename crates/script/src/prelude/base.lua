@@ -86,8 +86,6 @@ function G.print(...)
     native.log("info", "print", concat(parts, "\t"))
 end
 
-G.debug = { traceback = function(text) return native.traceback(text and tostring(text)) end }
-
 -- An empty string times a billion is a loop in C, where no limit looks.
 local rep = string.rep
 function string.rep(s, n, sep)

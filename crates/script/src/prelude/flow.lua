@@ -41,6 +41,12 @@ function methods:send(direction)
     end
 end
 
+-- What follows the connection's bytes once the rules have seen them.
+function methods:select_next_dissector(dissector)
+    current(self, "select_next_dissector")
+    live.entry.dissector = dissector
+end
+
 local function live_view(what, getters)
     return {
         __metatable = false,

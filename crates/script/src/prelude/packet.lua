@@ -64,5 +64,11 @@ local flags = class("tcp flags", native.tcp_flags, {})
 P.packet = class("tcp", native.tcp, {
     ip = ip,
     flags = flags,
-    payload = function() return P.view(native.payload()) end,
+    payload = function()
+        local off, len = native.payload()
+        local store = P.new_store("")
+        store.text, store.off, store.len = nil, off, len
+        store.gen, store.why = live.generation, P.read_only
+        return P.new_sub(store, 0, len)
+    end,
 })

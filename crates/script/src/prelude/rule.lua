@@ -1,4 +1,4 @@
--- haka.rule, haka.rule_group, and the calls by which the engine's events reach them.
+-- haka.rule, haka.rule_group, and the events they listen to.
 local P = ...
 local native, fault, live = P.native, P.fault, P.live
 local setmetatable, type, pairs, tostring = setmetatable, type, pairs, tostring
@@ -6,25 +6,42 @@ local format = string.format
 
 local DROP_PACKET, DROP = 1, 2
 local Event = { __metatable = false }
-local lists = { new_connection = {}, receive_packet = {}, receive_data = {}, end_connection = {} }
-P.lists = lists
 
-function P.event(module, name)
-    return setmetatable({ module = module, name = name }, Event)
+-- An event of a module. `streamed`: its rules may be coroutines over a stream; `emitter` is "flow"
+-- where a dropped packet does not keep later rules from being called.
+function P.event(module, name, options)
+    local event = { module = module, name = name, list = {} }
+    for key, value in pairs(options or {}) do event[key] = value end
+    return setmetatable(event, Event)
 end
 
+-- The events that the engine raises.
+local core = {
+    new_connection = P.event("tcp_connection", "new_connection", { emitter = "flow" }),
+    receive_packet = P.event("tcp_connection", "receive_packet"),
+    receive_data = P.event("tcp_connection", "receive_data", { streamed = true }),
+    end_connection = P.event("tcp_connection", "end_connection"),
+    receive_tcp = P.event("tcp", "receive_packet"),
+    started = P.event("haka", "started"),
+    exiting = P.event("haka", "exiting"),
+}
+P.core = core
+
 -- Stands for an event that does not exist; its fault has been told already.
-local NO_EVENT = {}
+local NO_EVENT = { list = {} }
 
 -- The `events` table of a module. Naming an event that is not there is a fault at once, whether a
 -- rule then uses it or not.
 function P.events(module, known, later)
     local names = {}
     for name in pairs(known) do names[#names + 1] = name end
-    return setmetatable(known, {
+    return setmetatable({}, {
         __metatable = false,
+        known = known,
         __newindex = function() fault(module .. ".events is read-only") end,
         __index = function(_, name)
+            local event = known[name]
+            if event then return event end
             if later and later[name] then
                 fault(format("event %s.events.%s is not supported yet", module, name))
             else
@@ -34,6 +51,11 @@ function P.events(module, known, later)
             return NO_EVENT
         end,
     })
+end
+
+-- Puts another event into a table that `P.events` has made.
+function P.add_event(events, event)
+    native.metatable(events).known[event.name] = event
 end
 
 local function check_keys(what, spec, known)
@@ -66,19 +88,20 @@ local function hook_of(what, spec)
         fault(format("%s: hook must be an event, got %s", what, type(hook)))
         return nil
     end
-    return hook.name
+    return hook
 end
 
 local function streamed_of(what, spec, event)
     local options = spec.options
     if options == nil then return false, true end
-    if not check_keys(what .. " options", options, { streamed = "boolean" }) then
+    if not check_keys(what .. " options", options, { streamed = "boolean", edits = "boolean" }) then
         return false, false
     end
-    if options.streamed and event ~= "receive_data" then
-        fault(format("%s: only receive_data can be streamed", what))
+    if options.streamed and not event.streamed then
+        fault(format("%s: %s.events.%s cannot be streamed", what, event.module, event.name))
         return false, false
     end
+    if options.edits then P.edits = true end
     return options.streamed or false, true
 end
 
@@ -94,7 +117,7 @@ local function listen(what, spec, eval)
     local streamed, good = streamed_of(what, spec, event)
     if not good then return end
     must_be_loading(what)
-    local list = lists[event]
+    local list = event.list
     list[#list + 1] = { eval = eval, streamed = streamed, name = spec.name }
 end
 
@@ -153,68 +176,8 @@ function P.rule_group(spec)
     rules_of[group] = rules
     if check_keys("haka.rule_group", spec, GROUP) then
         local hook = spec.hook or spec.on
-        local new = type(hook) == "table" and hook.name == "new_connection"
-        listen("haka.rule_group", spec, group_eval(rules, spec, new and DROP or DROP_PACKET))
+        local by_flow = type(hook) == "table" and hook.emitter == "flow"
+        listen("haka.rule_group", spec, group_eval(rules, spec, by_flow and DROP or DROP_PACKET))
     end
     return group
 end
-
--- Every dispatch begins at listener `from`: 1, or the one after a rule that failed and was passed
--- over.
-local function begin(from, index)
-    live.generation = live.generation + 1
-    live.text = nil
-    live.ending = false
-    live.at = from - 1
-    if from == 1 then live.verdict = 0 end
-    return P.entry(index)
-end
-
-local function run(list, from, stop, ...)
-    for i = from, #list do
-        if live.verdict >= stop then return end
-        live.at = i
-        list[i].eval(...)
-    end
-end
-
-local function up_or_down(is_up) return is_up and "up" or "down" end
-
-P.dispatch = {
-    -- The emitter is the flow: a dropped packet does not stop later listeners, a dropped flow does.
-    new_connection = function(from, index)
-        local entry = begin(from, index)
-        run(lists.new_connection, from, DROP, entry.flow, P.packet())
-    end,
-    receive_packet = function(from, index, is_up)
-        local entry = begin(from, index)
-        run(lists.receive_packet, from, DROP_PACKET, entry.flow, P.packet(), up_or_down(is_up))
-    end,
-    receive_data = function(from, index, is_up, len, ended)
-        local entry, list = begin(from, index), lists.receive_data
-        local current, direction = P.view(0, len), up_or_down(is_up)
-        for i = from, #list do
-            if live.verdict >= DROP_PACKET then return end
-            live.at = i
-            local listener = list[i]
-            if listener.streamed then
-                P.stream(listener, entry, direction, len, ended)
-            elseif len > 0 then
-                listener.eval(entry.flow, current, direction)
-            end
-        end
-    end,
-    end_connection = function(from, index)
-        local entry = begin(from, index)
-        live.ending = true
-        run(lists.end_connection, from, DROP_PACKET, entry.flow)
-    end,
-    forget = P.forget,
-    at = function() return live.at end,
-    -- Closes the book of rules, and says which events have listeners.
-    seal = function()
-        live.loading = false
-        return #lists.new_connection, #lists.receive_packet, #lists.receive_data,
-            #lists.end_connection
-    end,
-}

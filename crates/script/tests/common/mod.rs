@@ -1,5 +1,10 @@
 //! A connection to fire events from, with real frames.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 #![allow(
     dead_code,
     unreachable_pub,
@@ -7,11 +12,14 @@
     reason = "each test binary uses its part"
 )]
 
+pub mod wire;
+
 use std::net::SocketAddr;
 use std::path::Path;
 
 use tollgate_policy::{
-    Alert, Data, Flow, FlowId, Log, PacketView, Policy, Report, Reports, Traffic, Verdict,
+    Alert, Data, Flow, FlowId, Interest, Log, PacketView, Policy, Report, Reports, Traffic,
+    Verdict, Wishes,
 };
 use tollgate_script::{LoadError, LuaPolicy, Rules, Settings};
 use tollgate_wire::{
@@ -30,8 +38,11 @@ pub struct Scene {
     pub id: u64,
     pub state: &'static str,
     pub tag: u32,
-    pub offset: u64,
+    /// Position of the next byte towards the server, and towards the client.
+    pub offsets: [u64; 2],
     pub reports: Reports,
+    /// What `receive_data` wanted done last, if its data could be changed.
+    pub wishes: Wishes,
 }
 
 impl Scene {
@@ -54,8 +65,9 @@ impl Scene {
             id: 1,
             state: "established",
             tag: 0,
-            offset: 0,
+            offsets: [0; 2],
             reports: Reports::new(1000),
+            wishes: Wishes::default(),
         }
     }
 
@@ -69,7 +81,7 @@ impl Scene {
     pub fn next(&mut self) {
         self.id += 1;
         self.tag = 0;
-        self.offset = 0;
+        self.offsets = [0; 2];
     }
 
     fn fire<R>(
@@ -96,6 +108,14 @@ impl Scene {
         })
     }
 
+    /// The SYN of `open` as a packet of the connection, which the engine shows next.
+    pub fn syn_again(&mut self) -> Verdict {
+        let (frame, headers) = frame(self.client, self.server, Flags::SYN, b"");
+        self.fire(|policy, flow, reports| {
+            policy.receive_packet(flow, &view(&frame, &headers), Direction::ToServer, reports)
+        })
+    }
+
     pub fn packet(&mut self, direction: Direction, payload: &[u8]) -> Verdict {
         let (from, to) = match direction {
             Direction::ToServer => (self.client, self.server),
@@ -113,12 +133,24 @@ impl Scene {
     }
 
     pub fn data_in(&mut self, direction: Direction, chunks: &[&[u8]], end: bool) -> Verdict {
-        let mut data = Data::new(self.offset, end);
+        let offset = &mut self.offsets[usize::from(direction == Direction::ToClient)];
+        let mut data = Data::new(*offset, end);
         for chunk in chunks {
             data.push(chunk);
         }
-        self.offset += u64::try_from(data.len()).unwrap();
-        self.fire(|policy, flow, reports| policy.receive_data(flow, &mut data, direction, reports))
+        *offset += u64::try_from(data.len()).unwrap();
+        self.show(data, direction)
+    }
+
+    /// Shows `data`, which may be changed if the rules have asked for it, as the engine does.
+    pub fn show(&mut self, mut data: Data<'_>, direction: Direction) -> Verdict {
+        if self.policy.interest().contains(Interest::EDIT_DATA) {
+            data = data.writable();
+        }
+        let verdict = self
+            .fire(|policy, flow, reports| policy.receive_data(flow, &mut data, direction, reports));
+        self.wishes = data.into_wishes();
+        verdict
     }
 
     pub fn end(&mut self) {

@@ -1,0 +1,129 @@
+-- The calls by which the engine's events reach the rules.
+--
+-- Every dispatch begins at step `from`: 1, or the one after a rule that failed and was passed over.
+-- Steps are listeners in order, over all lists of the event, then dissectors, then what ends it.
+local P = ...
+local live, core = P.live, P.core
+local type = type
+
+local DROP_PACKET, DROP = 1, 2
+
+local function begin(from, index)
+    if from == 1 then
+        live.generation = live.generation + 1
+        live.verdict, live.ending = 0, false
+    end
+    live.at = from - 1
+    return P.entry(index)
+end
+
+-- Calls the listeners of a list, the first of which is step `first`; false when one has ended it.
+local function run(list, first, from, stop, ...)
+    for i = from > first and from - first + 1 or 1, #list do
+        if live.verdict >= stop then return false end
+        live.at = first + i - 1
+        list[i].eval(...)
+    end
+    return live.verdict < stop
+end
+
+local function up_or_down(is_up) return is_up and "up" or "down" end
+
+-- Why the data of this event cannot be changed, or false.
+local function why_not(writable)
+    if writable then return false end
+    if P.can_edit or P.pass_through then return P.read_only end
+    return P.read_only .. ": the script names no call that changes bytes; give the rule"
+        .. " options = { edits = true }"
+end
+
+local function receive_data(from, index, flags, offset, len, seen)
+    local entry, list = begin(from, index), core.receive_data.list
+    local direction = flags % 2 == 1 and "up" or "down"
+    local ended, writable = flags % 4 >= 2, flags >= 4
+    local stream
+    if from == 1 then
+        live.at = 1
+        stream = P.open_stream(entry, direction, offset, len, seen, ended, why_not(writable))
+    else
+        stream = entry[direction]
+    end
+    local current
+    if len > seen then
+        current = P.new_sub(stream, stream.fresh, stream.base + stream.len, true)
+    end
+    for i = from, #list do
+        if live.verdict >= DROP_PACKET then return end
+        live.at = i
+        local listener = list[i]
+        if listener.streamed then
+            P.read_on(stream, listener, listener.eval, entry.flow, direction)
+        elseif current then
+            listener.eval(entry.flow, current, direction)
+        end
+    end
+    local dissector = entry.dissector
+    if dissector and from <= #list + 1 and live.verdict < DROP_PACKET then
+        live.at = #list + 1
+        if type(dissector) == "table" then dissector:receive(stream, current, direction) end
+    end
+    if live.verdict >= DROP_PACKET then return end
+    local last = #list + 2
+    live.at = from > last and from or last
+    P.close_stream(stream)
+end
+
+P.dispatch = {
+    -- The emitter is the flow: a dropped packet does not stop later listeners, a dropped flow does.
+    new_connection = function(from, index)
+        local entry = begin(from, index)
+        local tcp = core.receive_tcp.list
+        local pkt = P.packet()
+        live.shown = false
+        if run(tcp, 1, from, DROP_PACKET, pkt) then
+            run(core.new_connection.list, #tcp + 1, from, DROP, entry.flow, pkt)
+        end
+        -- The engine shows the same packet as one of the connection next.
+        live.shown = live.verdict < DROP_PACKET
+    end,
+    receive_packet = function(from, index, is_up)
+        local entry = begin(from, index)
+        local tcp = core.receive_tcp.list
+        local pkt = P.packet()
+        if live.shown then
+            live.shown, from = false, from > #tcp and from or #tcp + 1
+        end
+        if run(tcp, 1, from, DROP_PACKET, pkt) then
+            run(core.receive_packet.list, #tcp + 1, from, DROP_PACKET, entry.flow, pkt,
+                up_or_down(is_up))
+        end
+    end,
+    receive_data = receive_data,
+    end_connection = function(from, index)
+        local entry = begin(from, index)
+        live.ending = true
+        run(core.end_connection.list, 1, from, DROP_PACKET, entry.flow)
+    end,
+    started = function(from)
+        live.at = from - 1
+        run(core.started.list, 1, from, DROP)
+    end,
+    exiting = function(from)
+        live.at, live.verdict, live.flow, live.entry = from - 1, 0, nil, nil
+        run(core.exiting.list, 1, from, DROP)
+    end,
+    forget = P.forget,
+    at = function() return live.at end,
+    -- Closes the book of rules, and says which events have listeners.
+    seal = function()
+        live.loading = false
+        local tcp = #core.receive_tcp.list
+        return #core.new_connection.list + tcp, #core.receive_packet.list + tcp,
+            #core.receive_data.list + (P.has_dissectors and 1 or 0), #core.end_connection.list,
+            #core.exiting.list, P.edits or false
+    end,
+    -- Whether the engine lets data be changed, or whether nothing may change at all.
+    allow = function(can_edit, pass_through)
+        P.can_edit, P.pass_through = can_edit, pass_through
+    end,
+}

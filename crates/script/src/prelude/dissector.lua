@@ -1,0 +1,120 @@
+-- Dissectors that scripts write: classes that follow a connection and raise events of their own.
+local P = ...
+local fail, fault, live, class = P.fail, P.fault, P.live, P.class
+local setmetatable, rawget, type, tostring, format = setmetatable, rawget, type, tostring, string.format
+
+local Dissector = class.class("Dissector")
+local Flow = class.class("FlowDissector", Dissector)
+local Tcp = class.class("TcpFlowDissector", Flow)
+P.helper = { Dissector = Dissector, FlowDissector = Flow }
+P.TcpFlowDissector = Tcp
+
+-- `haka.dissector.new{ type = …, name = … }`: a class of the given kind.
+function P.new_dissector(spec)
+    if type(spec) ~= "table" or not class.isclass(spec.type) or not class.isa(spec.type, Dissector) then
+        fail("haka.dissector.new: a table with a dissector class as 'type' expected")
+    end
+    if type(spec.name) ~= "string" then fail("haka.dissector.new: 'name' must be a string") end
+    local made = class.class(spec.name, spec.type)
+    made.method.name = spec.name
+    made.events = P.events(spec.name, setmetatable({}, { __index = rawget(spec.type, "events") or nil }))
+    -- Whoever writes one means to see the bytes.
+    if class.isa(made, Tcp) then P.has_dissectors = true end
+    return made
+end
+
+local function register(cls, name, continue, streamed)
+    if rawget(cls, "events") == nil then fail("register_event: a class of haka.dissector.new expected") end
+    if type(name) ~= "string" then fail("register_event: the event's name expected") end
+    P.add_event(cls.events, P.event(cls.name, name, { streamed = streamed, continue = continue }))
+end
+
+function Dissector.register_event(cls, name, continue) register(cls, name, continue, false) end
+function Dissector.register_streamed_event(cls, name, continue) register(cls, name, continue, true) end
+
+function Dissector.method:can_continue() return true end
+
+-- Calls the listeners of an event of ours, until one has ended us; whether we go on.
+function Dissector.method:trigger(name, ...)
+    local event = class.classof(self).events[name]
+    local list = event.list
+    for i = 1, #list do
+        if list[i].streamed then
+            P.trigger_streamed(self, list[i], ...)
+        else
+            list[i].eval(self, ...)
+        end
+        if not self:can_continue() or live.verdict >= 1 then return false end
+    end
+    return true
+end
+
+Dissector.method.send = function() end
+
+function Flow.method:select_next_dissector(dissector)
+    self.next_dissector = dissector
+end
+
+function Tcp.method:__init(flow)
+    if not P.is_flow(flow) then fail("TcpFlowDissector: a TCP flow expected, got " .. type(flow)) end
+    self.flow, self.connection = flow, flow.connection
+end
+
+function Tcp.method:can_continue() return self.flow ~= nil end
+
+function Tcp.method:drop()
+    local flow = self.flow
+    self.flow = nil
+    if flow then flow:drop() end
+end
+
+function Tcp.method:reset()
+    local flow = self.flow
+    self.flow = nil
+    if flow then flow:reset() end
+end
+
+function Tcp.method:send(direction)
+    if self.flow then self.flow:send(direction) end
+end
+
+local function streamed(self, iterator, direction)
+    return self:receive_streamed(iterator, direction)
+end
+
+function Tcp.method:receive(stream, _, direction)
+    P.read_on(stream, self, streamed, self, direction)
+    if self.flow then self.flow:send(direction) end
+end
+
+function Tcp.method:receive_streamed(iterator, direction)
+    local state = self.state
+    if not state then
+        fail(format("%s: neither receive_streamed nor a state machine is defined", tostring(self.name)))
+    end
+    while iterator:wait() do
+        state:update(iterator, direction)
+        if not self:can_continue() then return end
+    end
+end
+
+function Tcp.dissect(cls, flow)
+    if not P.is_flow(flow) then fail("dissect: a flow expected, got " .. type(flow)) end
+    P.log("debug", "tcp", format("selecting %s dissector on flow", cls.name))
+    flow:select_next_dissector(cls:new(flow))
+end
+
+function Tcp.install_tcp_rule(cls, port)
+    if type(port) ~= "number" then
+        return fault(format("install_tcp_rule: a port expected, got %s", type(port)))
+    end
+    P.rule {
+        hook = P.core.new_connection,
+        name = "install " .. cls.name .. " dissector",
+        eval = function(flow, pkt)
+            if pkt.dstport == port then cls:dissect(flow) end
+        end,
+    }
+end
+-- As a misprint in the manual has it.
+Tcp.install_udp_rule = Tcp.install_tcp_rule

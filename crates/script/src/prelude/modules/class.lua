@@ -1,0 +1,4 @@
+-- class: see ../class.lua.
+local P = ...
+
+return P.class

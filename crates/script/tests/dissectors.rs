@@ -1,0 +1,161 @@
+//! Classes, dissectors of a script's own, and their events.
+mod common;
+
+use common::wire::Wire;
+use common::{Scene, load};
+use tollgate_policy::{Interest, Policy as _, Verdict};
+use tollgate_wire::Direction::{ToClient, ToServer};
+
+const CHAT: &str = "
+    local class = require('class')
+    local Chat = haka.dissector.new{ type = tcp_connection.helper.TcpFlowDissector, name = 'chat' }
+    Chat:register_event('message')
+    function Chat.method:__init(flow)
+        class.super(Chat).__init(self, flow)
+        self.count = 0
+    end
+    function Chat.method:receive_streamed(iter, direction)
+        while true do
+            local size = iter:sub(1)
+            if not size then return end
+            local message = iter:sub(size:asnumber())
+            self.count = self.count + 1
+            if not message or not self:trigger('message', message, direction) then return end
+        end
+    end
+    Chat:install_tcp_rule(80)
+    haka.rule{ hook = Chat.events.message, eval = function(chat, message, direction)
+        print(chat.name, chat.count, direction, message:asstring(), chat.flow.dstport, chat.connection.id)
+        if message:asstring() == 'bye' then chat:reset() end
+        if message:asstring() == 'swap' then message:replace(haka.vbuffer_from('SWAP')) end
+    end }";
+
+#[test]
+fn a_dissector_follows_its_connections_and_raises_events() {
+    let mut scene = Scene::new(CHAT);
+    assert_eq!(
+        scene.policy.interest(),
+        Interest::EVENTS.difference(Interest::RECEIVE_PACKET) | Interest::EDIT_DATA
+    );
+    assert_eq!(scene.open(), Verdict::Accept);
+    assert_eq!(scene.data(&[b"\x05hel"], false), Verdict::Accept);
+    assert_eq!(scene.data_in(ToClient, &[b"\x02ok"], false), Verdict::Accept);
+    assert_eq!(scene.data(&[b"lo\x03bye\x03not"], false), Verdict::Reset);
+    assert_eq!(
+        scene.said(),
+        [
+            "debug tcp: selecting chat dissector on flow",
+            "chat\t1\tdown\tok\t80\t1",
+            "chat\t2\tup\thello\t80\t1",
+            "chat\t3\tup\tbye\t80\t1",
+        ]
+    );
+    let mut other = Scene::new(CHAT).between("198.18.0.1:1", "198.18.0.2:81");
+    other.open();
+    other.data(&[b"\x05hello"], false);
+    assert_eq!(other.said(), [""; 0]);
+}
+
+#[test]
+fn what_a_dissector_changes_reaches_the_receiver() {
+    let mut wire = Wire::new(CHAT);
+    wire.scene.open();
+    wire.push(b"\x04sw", false);
+    wire.got("\x04");
+    wire.push(b"ap\x01x", true);
+    wire.got("\x04SWAP\x01x");
+}
+
+#[test]
+fn a_dissector_sees_what_rules_have_changed() {
+    let mut scene = Scene::new(&format!(
+        "haka.rule{{ hook = tcp_connection.events.receive_data, eval = function(flow, current)
+            current:pos('begin'):insert(haka.vbuffer_from('\\1')) end }}\n{CHAT}"
+    ));
+    scene.open();
+    scene.data(&[b"x"], false);
+    assert_eq!(scene.said()[1], "chat\t1\tup\tx\t80\t1");
+}
+
+#[test]
+fn receive_may_be_written_instead_and_a_rule_may_choose() {
+    let mut scene = Scene::new(
+        "local Raw = haka.dissector.new{ type = tcp_connection.helper.TcpFlowDissector, name = 'raw' }
+        function Raw.method:receive(stream, current, direction)
+            print(direction, current and current:asstring())
+            self.flow:send(direction)
+        end
+        haka.rule{ hook = tcp_connection.events.new_connection, eval = function(flow, pkt)
+            Raw:dissect(flow) end }",
+    );
+    scene.open();
+    scene.data(&[b"ab"], false);
+    scene.data(&[], true);
+    assert_eq!(scene.said()[1..], ["up\tab", "up\tnil"]);
+}
+
+#[test]
+fn a_dissector_without_anything_to_do_says_so() {
+    let mut scene = Scene::new(
+        "local Raw = haka.dissector.new{ type = tcp_connection.helper.TcpFlowDissector, name = 'raw' }
+        Raw:install_udp_rule(80)",
+    );
+    scene.open();
+    assert_eq!(scene.data(&[b"ab"], false), Verdict::Drop);
+    assert_eq!(
+        scene.said()[1],
+        "error tcp: raw: neither receive_streamed nor a state machine is defined"
+    );
+}
+
+#[test]
+fn classes_inherit_methods_properties_and_operators() {
+    load(
+        "local class = require('class')
+        local A = class.class('A')
+        function A.method:__init(n) self.n = n end
+        function A.method:double() return self.n * 2 end
+        function A.method:__tostring() return 'A' .. self.n end
+        A.property.half = {
+            get = function(self) return self.n / 2 end, set = function(self, v) self.n = v * 2 end,
+        }
+        A.shared = 7
+        local B = class.class('B', A)
+        function B.method:__init(n)
+            class.super(B).__init(self, n + 1)
+        end
+        function B.method:double() return class.super(B).double(self) + 100 end
+        local a, b = A:new(3), B(3)
+        assert(a:double() == 6 and b:double() == 108 and b.n == 4 and B.shared == 7)
+        assert(tostring(a) == 'A3' and tostring(b) == 'A4' and tostring(B) == 'class: B')
+        assert(a.half == 1.5) a.half = 5 assert(a.n == 10) a.other = 1 assert(a.other == 1)
+        assert(a.nothing == nil)
+        assert(class.classof(b) == B and class.super(B) == A and class.isa(b, A) and not class.isa(a, B))
+        assert(class.isclass(A) and not class.isclass(a) and class.classof(7) == nil)
+        local names = {}
+        for each in class.ancestors(B) do names[#names + 1] = each.name end
+        assert(table.concat(names, ' ') == 'B A')",
+    )
+    .unwrap_or_else(|error| unreachable!("{error}"));
+}
+
+#[test]
+fn tcp_packets_are_shown_before_the_connections_events_and_each_once() {
+    let mut scene = Scene::new(
+        "local tcp = require('protocol/tcp')
+        haka.rule{ hook = tcp_connection.events.new_connection, eval = function(flow, pkt) print('new') end }
+        haka.rule{ hook = tcp_connection.events.receive_packet, eval = function(flow, pkt, dir) print('flow', dir) end }
+        haka.rule{ hook = tcp.events.receive_packet, eval = function(pkt)
+            print('tcp', pkt.flags.syn)
+            if #pkt.payload == 4 then pkt:drop() end
+        end }",
+    );
+    scene.open();
+    scene.syn_again();
+    scene.packet(ToServer, b"x");
+    assert_eq!(scene.packet(ToServer, b"drop"), Verdict::DropPacket);
+    assert_eq!(
+        scene.said(),
+        ["tcp\ttrue", "new", "flow\tup", "tcp\tfalse", "flow\tup", "tcp\tfalse"]
+    );
+}
