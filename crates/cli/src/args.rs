@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{MetricsAddress, Midstream, Mode};
-use crate::events::Kinds;
+use crate::events::{Kinds, Levels};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -171,6 +171,10 @@ pub struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = Checksums::Verify)]
     pub checksums: Checksums,
 
+    /// Only look: verdicts count, but a rule that writes into packets or data fails
+    #[arg(long)]
+    pub pass_through: bool,
+
     #[command(flatten)]
     #[expect(missing_docs, reason = "documented at its type")]
     pub output: OutputArgs,
@@ -182,6 +186,7 @@ Which frame came in at which port is told by address: the first sender of a pair
 
 Examples:
   tollgate replay --rules firewall.lua -r in.pcap -w out.pcap
+  tollgate replay --rules firewall.lua -r in.pcap -l debug --pass-through
   tollgate replay --rules firewall.lua -r in.pcap.gz --json | jq 'select(.event == \"alert\")'
   tollgate replay -r in.pcap --midstream pickup --events connections
   tollgate replay -r taken-on-the-server.pcap --checksums repair";
@@ -209,15 +214,21 @@ pub struct CheckArgs {
 }
 
 /// What is printed on stdout.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct OutputArgs {
     /// One JSON object a line instead of text; the fields are described in docs/events.md
     #[arg(long)]
     pub json: bool,
 
     /// Which events to print, with commas between them: alerts, logs, connections, all, none
-    #[arg(long, value_name = "KINDS", default_value = "all")]
-    pub events: Kinds,
+    /// [default: all; for a replay in text: alerts,logs]
+    #[arg(long, value_name = "KINDS")]
+    pub events: Option<Kinds>,
+
+    /// How loud a line of log must be: debug, info, warn, error, fatal; SECTION=LEVEL for a section
+    /// of its own, with commas between them. What rules print is always printed
+    #[arg(short = 'l', long, value_name = "LEVELS", default_value = "info")]
+    pub log_level: Levels,
 }
 
 /// The two names of `--pair IF:IF`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use tollgate_policy::{Interest, Policy};
 
 use crate::fault::{Fault, Faults};
-use crate::rules::{Listening, Rules};
+use crate::rules::{Listening, Rules, Terms};
 
 /// What makes the policy, and what that policy wants to hear of.
 pub(crate) struct BuiltIn<M> {
@@ -18,8 +18,12 @@ impl<P: Policy, M: Fn() -> P + Send + Sync + 'static> BuiltIn<M> {
     /// Makes one to ask it; a program whose rules are built in takes no file of rules.
     ///
     /// # Errors
-    /// A file was given.
-    pub(crate) fn load(path: Option<&Path>, make: M) -> Result<Self, Faults> {
+    /// A file was given, or terms that only a script can be held to.
+    pub(crate) fn load(path: Option<&Path>, terms: Terms, make: M) -> Result<Self, Faults> {
+        if terms.pass_through {
+            let told = "is for scripts; the rules of this program are built in";
+            return Err(Faults(vec![Fault::of_file(Path::new("--pass-through"), told)]));
+        }
         if let Some(path) = path {
             let told = "the rules of this program are built in, it takes none from a file";
             return Err(Faults(vec![Fault::of_file(path, told)]));

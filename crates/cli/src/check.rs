@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::args::CheckArgs;
 use crate::config::{Config, OnRuleError};
 use crate::fault::{Fault, Faults};
-use crate::rules::{Load, Rules};
+use crate::rules::{Load, Rules, Terms};
 
 /// Checks each file; what is good is said on stdout, what is not is the error.
 ///
@@ -29,7 +29,8 @@ fn check_file<R: Rules>(path: &Path, load: &impl Load<R>) -> Result<String, Faul
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("toml") => Config::load(path).map(|_| "configuration is good".into()),
         Some("lua") => {
-            load(Some(path), OnRuleError::DropFlow).map(|rules| format!("rules are good: {rules}"))
+            let terms = Terms { on_rule_error: OnRuleError::DropFlow, pass_through: false };
+            load(Some(path), terms).map(|rules| format!("rules are good: {rules}"))
         }
         _ => Err(Faults(vec![Fault::of_file(
             path,

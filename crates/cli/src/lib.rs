@@ -59,9 +59,8 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
 use built_in::BuiltIn;
-use config::OnRuleError;
 use fault::Faults;
-use rules::{Load, RuleSet, Rules};
+use rules::{Load, RuleSet, Rules, Terms};
 
 pub use tollgate_policy as policy;
 pub use tollgate_wire as wire;
@@ -86,9 +85,9 @@ pub fn main_with_args<P: Policy>(
     make: impl Fn() -> P + Send + Sync + 'static,
 ) -> ExitCode {
     let make = Arc::new(make);
-    obey(Cli::of_built_in(arguments), &|path: Option<&Path>, _: OnRuleError| {
+    obey(Cli::of_built_in(arguments), &|path: Option<&Path>, terms: Terms| {
         let make = Arc::clone(&make);
-        BuiltIn::load(path, move || make())
+        BuiltIn::load(path, terms, move || make())
     })
 }
 

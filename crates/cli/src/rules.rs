@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tollgate_policy::{AcceptAll, Data, Flow, Interest, Log, PacketView, Policy, Reports, Verdict};
 use tollgate_script::{self as script, LuaPolicy, RuleErrors, Settings};
-use tollgate_wire::Direction;
+use tollgate_wire::{Direction, Timestamp};
 
 use crate::config::OnRuleError;
 use crate::fault::{Fault, Faults};
@@ -35,9 +35,18 @@ pub trait Rules: fmt::Debug + fmt::Display + Send + Sync + 'static {
 }
 
 /// Loads what `--rules` names, if anything, or says what is wrong with it.
-pub(crate) trait Load<R>: Fn(Option<&Path>, OnRuleError) -> Result<R, Faults> {}
+pub(crate) trait Load<R>: Fn(Option<&Path>, Terms) -> Result<R, Faults> {}
 
-impl<R, F: Fn(Option<&Path>, OnRuleError) -> Result<R, Faults>> Load<R> for F {}
+impl<R, F: Fn(Option<&Path>, Terms) -> Result<R, Faults>> Load<R> for F {}
+
+/// On what terms rules run.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// What becomes of a connection whose rule failed.
+    pub on_rule_error: OnRuleError,
+    /// Nothing may be changed; verdicts count.
+    pub pass_through: bool,
+}
 
 /// A script, or that there is none.
 #[derive(Debug)]
@@ -62,9 +71,13 @@ impl RuleSet {
     ///
     /// # Errors
     /// Every fault of it, with its line.
-    pub fn load(path: Option<&Path>, on_rule_error: OnRuleError) -> Result<Self, Faults> {
+    pub fn load(path: Option<&Path>, terms: Terms) -> Result<Self, Faults> {
         let Some(path) = path else { return Ok(Self::Nothing) };
-        let settings = Settings { on_rule_error: on_rule_error.script(), ..Settings::default() };
+        let settings = Settings {
+            on_rule_error: terms.on_rule_error.script(),
+            pass_through: terms.pass_through,
+            ..Settings::default()
+        };
         let rules = script::Rules::load_with(path, settings).map_err(faults)?;
         let interest = rules.policy().map_err(faults)?.interest();
         Ok(Self::Lua(Box::new(rules), interest))
@@ -122,13 +135,18 @@ pub(crate) struct Listening(pub(crate) Interest);
 
 impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names = self.0.iter_names().map(|(name, _)| name.to_lowercase());
+        let events = self.0 & Interest::EVENTS;
+        let mut names = events.iter_names().map(|(name, _)| name.to_lowercase());
         match names.next() {
-            None => f.write_str("listening to no event: every connection is accepted"),
+            None => f.write_str("listening to no event: every connection is accepted")?,
             Some(first) => {
                 write!(f, "listening to {first}")?;
-                names.try_for_each(|name| write!(f, ", {name}"))
+                names.try_for_each(|name| write!(f, ", {name}"))?;
             }
+        }
+        match self.0.contains(Interest::EDIT_DATA) {
+            true => f.write_str("; may change data"),
+            false => Ok(()),
         }
     }
 }
@@ -183,6 +201,13 @@ impl Policy for Chosen {
         match self {
             Self::Nothing(policy) => policy.end_connection(flow, reports),
             Self::Lua(policy) => policy.end_connection(flow, reports),
+        }
+    }
+
+    fn exiting(&mut self, now: Timestamp, reports: &mut Reports) {
+        match self {
+            Self::Nothing(policy) => policy.exiting(now, reports),
+            Self::Lua(policy) => policy.exiting(now, reports),
         }
     }
 }

@@ -281,7 +281,7 @@ fn a_reader_that_goes_away_is_no_fault() {
     }
     let input = file(&directory, "in.pcap", capture(&frames));
     let script = format!(
-        "'{}' -q replay -r '{input}' | head -n 1",
+        "'{}' -q replay --events all -r '{input}' | head -n 1",
         tollgate().get_program().to_str().unwrap()
     );
     let output =

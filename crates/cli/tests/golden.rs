@@ -23,13 +23,19 @@ fn talk() -> Talk {
 /// Replays `frames` under `golden/NAME.lua` with one and with three workers, and compares.
 #[track_caller]
 fn golden(name: &str, frames: &[Vec<u8>]) {
+    golden_with(name, frames, &["--events", "all"]);
+}
+
+/// The same with arguments of its own.
+#[track_caller]
+fn golden_with(name: &str, frames: &[Vec<u8>], arguments: &[&str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let directory = tempfile::tempdir().unwrap();
     let (input, output) = (directory.path().join("in.pcap"), directory.path().join("out.pcap"));
     fs::write(&input, capture(frames)).unwrap();
     for workers in ["1", "3"] {
         let mut command = tollgate();
-        command.args(["-q", "replay", "--workers", workers, "-r"]).arg(&input);
+        command.args(["-q", "replay", "--workers", workers]).args(arguments).arg("-r").arg(&input);
         command.arg("-w").arg(&output).arg("--rules").arg(folder.join(name).with_extension("lua"));
         let said = say(&mut command);
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
@@ -141,4 +147,32 @@ fn a_rule_that_fails_drops_its_connection_and_says_where() {
     let mut frames = talk.open();
     frames.push(talk.up(PSH | ACK, b"x"));
     golden("error", &frames);
+}
+
+#[test]
+fn what_a_script_says_is_printed_in_hakas_forms() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"hello"));
+    frames.extend(talk.close());
+    golden_with("forms", &frames, &["-l", "warn,mine=debug,external=info"]);
+}
+
+#[test]
+fn a_dissector_of_the_scripts_own_raises_its_events() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"\x05hel"));
+    frames.push(talk.down(PSH | ACK, b"\x02ok"));
+    frames.push(talk.up(PSH | ACK, b"lo\x03bye\x04more"));
+    golden_with("dissector", &frames, &["-l", "debug"]);
+}
+
+#[test]
+fn in_pass_through_a_rule_that_writes_fails_and_verdicts_count() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"look"));
+    frames.push(talk.up(PSH | ACK, b"write"));
+    golden_with("pass_through", &frames, &["--pass-through"]);
 }

@@ -18,6 +18,27 @@ impl fmt::Display for WallTime {
     }
 }
 
+/// Shows a [`Timestamp`] since 1970 in UTC as `ctime` of C does: `Tue Nov 24 19:04:12 2026`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Calendar(pub(super) Timestamp);
+
+impl fmt::Display for Calendar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let name = |names: &[&'static str], at: u64| {
+            usize::try_from(at).ok().and_then(|at| names.get(at).copied()).unwrap_or("?")
+        };
+        let seconds = self.0.nanos() / 1_000_000_000;
+        let days = seconds / 86_400;
+        let (year, month, day) = date(days);
+        let (weekday, month) = (name(&DAYS, days % 7), name(&MONTHS, month - 1));
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        write!(f, "{weekday} {month} {day:>2} {hour:02}:{minute:02}:{second:02} {year}")
+    }
+}
+
 /// Year, month and day of a day since 1970 in the Gregorian calendar.
 ///
 /// Counted from 1 March of year 0, so that the leap day comes last in its year and months follow a
@@ -56,6 +77,18 @@ mod tests {
             WallTime(Timestamp(1_767_225_599_999_999_999)).to_string(),
             "2025-12-31T23:59:59.999999Z"
         );
+    }
+
+    #[test]
+    fn the_calendar_reads_as_ctime_does() {
+        // Expected values from `LC_ALL=C date -u -d @SECONDS '+%a %b %e %T %Y'`.
+        for (seconds, expected) in [
+            (0, "Thu Jan  1 00:00:00 1970"),
+            (951_782_399, "Mon Feb 28 23:59:59 2000"),
+            (1_779_805_872, "Tue May 26 14:31:12 2026"),
+        ] {
+            assert_eq!(Calendar(Timestamp::from_secs(seconds)).to_string(), expected);
+        }
     }
 
     #[test]

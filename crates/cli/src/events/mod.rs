@@ -4,7 +4,9 @@
 //! channel and never waits; a thread of its own prints. What does not fit is counted.
 
 mod clock;
+mod haka;
 mod json;
+mod levels;
 mod printer;
 mod text;
 
@@ -14,6 +16,7 @@ use std::str::FromStr;
 use tollgate_policy::Report;
 
 pub use clock::WallTime;
+pub use levels::Levels;
 pub use printer::{Hose, Printer};
 
 /// Which events are printed.
@@ -73,6 +76,8 @@ pub enum Format {
     Text,
     /// One JSON object a line.
     Json,
+    /// The forms of Haka: logs in columns, alerts as blocks.
+    Haka,
 }
 
 /// Where a report comes from.
@@ -90,13 +95,15 @@ pub struct Writer<W> {
     out: W,
     format: Format,
     kinds: Kinds,
+    levels: Levels,
+    haka: haka::Haka,
     line: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
-    /// Writes those of `kinds` in `format`.
-    pub const fn new(out: W, format: Format, kinds: Kinds) -> Self {
-        Self { out, format, kinds, line: Vec::new() }
+    /// Writes those of `kinds` in `format`, logs as loud as `levels` say.
+    pub fn new(out: W, format: Format, kinds: Kinds, levels: Levels) -> Self {
+        Self { out, format, kinds, levels, haka: haka::Haka::default(), line: Vec::new() }
     }
 
     /// Writes one report if it is wanted.
@@ -104,13 +111,18 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What `out` says; [`io::ErrorKind::BrokenPipe`] when its reader has gone.
     pub fn write(&mut self, origin: Origin<'_>, report: &Report) -> io::Result<()> {
-        if !self.kinds.want(report) {
+        let loud = match report {
+            Report::Log(log) => self.levels.want(log),
+            _ => true,
+        };
+        if !loud || !self.kinds.want(report) {
             return Ok(());
         }
         self.line.clear();
         match self.format {
             Format::Text => text::line(&mut self.line, origin, report)?,
             Format::Json => json::line(&mut self.line, origin, report)?,
+            Format::Haka => self.haka.report(&mut self.line, origin, report)?,
         }
         // Whole lines only, so that a reader never sees half an event.
         self.out.write_all(&self.line)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use tollgate_policy::Report;
 
-use super::{Format, Kinds, Origin, Writer};
+use super::{Format, Kinds, Levels, Origin, Writer};
 
 /// Batches that may wait; a batch is what one worker reported in one turn. What bounds memory is the
 /// number of reports in them, which is configured. A guess: a second of busy turns.
@@ -55,9 +55,14 @@ impl Printer {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start(format: Format, kinds: Kinds, pending_max: usize) -> io::Result<Self> {
+    pub fn start(
+        format: Format,
+        kinds: Kinds,
+        levels: Levels,
+        pending_max: usize,
+    ) -> io::Result<Self> {
         let out = BufWriter::new(io::stdout());
-        Self::start_on(Writer::new(out, format, kinds), pending_max)
+        Self::start_on(Writer::new(out, format, kinds, levels), pending_max)
     }
 
     /// The same on any writer.
@@ -186,7 +191,8 @@ mod tests {
     #[test]
     fn a_stuck_reader_costs_events_and_holds_nobody_up() {
         let ((wrote, written), (go, gone)) = (bounded(100), bounded(100));
-        let writer = Writer::new(Stuck { wrote, go: gone }, Format::Text, Kinds::ALL);
+        let writer =
+            Writer::new(Stuck { wrote, go: gone }, Format::Text, Kinds::ALL, Levels::default());
         let printer = Printer::start_on(writer, 4).unwrap();
         let hose = printer.hose(None, 0);
         hose.send(reports(1));
@@ -210,7 +216,8 @@ mod tests {
     fn a_reader_that_has_gone_loses_the_rest_and_it_is_counted() {
         let ((wrote, _written), (go, gone)) = (bounded(100), bounded(100));
         drop(go);
-        let writer = Writer::new(Stuck { wrote, go: gone }, Format::Json, Kinds::ALL);
+        let writer =
+            Writer::new(Stuck { wrote, go: gone }, Format::Json, Kinds::ALL, Levels::default());
         let printer = Printer::start_on(writer, 100).unwrap();
         let hose = printer.hose(Some("a:b".into()), 1);
         hose.send(reports(3));

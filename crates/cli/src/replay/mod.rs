@@ -15,8 +15,8 @@ pub use stage::Stage;
 
 use crate::args::{Checksums, ReplayArgs};
 use crate::config::Config;
-use crate::events::{self, Format, Origin, WallTime};
-use crate::rules::{Load, Rules};
+use crate::events::{self, Format, Kinds, Origin, WallTime};
+use crate::rules::{Load, Rules, Terms};
 use crate::say;
 use crate::summary::Summary;
 
@@ -62,7 +62,8 @@ pub(crate) fn replay<R: Rules>(
     load: &impl Load<R>,
 ) -> anyhow::Result<()> {
     let config = configure(args)?;
-    let rules = load(args.rules.as_deref(), config.on_rule_error)?;
+    let terms = Terms { on_rule_error: config.on_rule_error, pass_through: args.pass_through };
+    let rules = load(args.rules.as_deref(), terms)?;
     let reader = Reader::open(&args.read)?;
     let writer = match &args.write {
         Some(path) => Some(create(args, path, &reader)?),
@@ -72,9 +73,14 @@ pub(crate) fn replay<R: Rules>(
         say(&format_args!("rules: {rules}"));
     }
     let policies: Result<Vec<_>, _> = (0..args.workers).map(|_| rules.policy()).collect();
-    let engine = engine_config(&config, args.output.events.connections);
-    let format = if args.output.json { Format::Json } else { Format::Text };
-    let out = events::Writer::new(BufWriter::new(io::stdout()), format, args.output.events);
+    let (format, kinds) = match args.output.json {
+        true => (Format::Json, Kinds::ALL),
+        false => (Format::Haka, Kinds { connections: false, ..Kinds::ALL }),
+    };
+    let kinds = args.output.events.unwrap_or(kinds);
+    let engine = engine_config(&config, kinds.connections);
+    let levels = args.output.log_level.clone();
+    let out = events::Writer::new(BufWriter::new(io::stdout()), format, kinds, levels);
     let mut run = Run { stage: Stage::new(&engine, policies?), writer, out, nobody_reads: false };
     let began = Instant::now();
     let progress = !quiet && io::stderr().is_terminal();

@@ -21,9 +21,9 @@ use tollgate_policy::Report;
 
 use crate::args::{PairNames, RunArgs};
 use crate::config::{Config, MetricsAddress};
-use crate::events::{Format, Printer};
+use crate::events::{Format, Kinds, Printer};
 use crate::metrics::{self, ProcessSeries};
-use crate::rules::{Load, Rules};
+use crate::rules::{Load, Rules, Terms};
 use crate::say;
 use crate::summary::Summary;
 use wire::{Common, Done, Wire};
@@ -44,7 +44,8 @@ pub(crate) fn run<R: Rules>(
 ) -> anyhow::Result<()> {
     let (config, metrics) = configure(args)?;
     refuse_interfaces_twice(&args.pair)?;
-    let rules = Arc::new(load(args.rules.as_deref(), config.on_rule_error)?);
+    let terms = Terms { on_rule_error: config.on_rule_error, pass_through: false };
+    let rules = Arc::new(load(args.rules.as_deref(), terms)?);
     let cores = cores::deal(&config, &args.pair)?;
     if let MetricsAddress::At(address) = metrics {
         metrics::probe(address).map_err(anyhow::Error::msg)?;
@@ -52,7 +53,9 @@ pub(crate) fn run<R: Rules>(
     let stop = stop_flag()?;
     let format = if args.output.json { Format::Json } else { Format::Text };
     let pending_max = config.limits.events_pending_max.try_into().unwrap_or(usize::MAX);
-    let printer = Printer::start(format, args.output.events, pending_max)?;
+    let kinds = args.output.events.unwrap_or(Kinds::ALL);
+    let levels = args.output.log_level.clone();
+    let printer = Printer::start(format, kinds, levels, pending_max)?;
     printer.hose(None, 0).send(rules.messages().iter().cloned().map(Report::Log).collect());
 
     let common = Common {
@@ -60,7 +63,7 @@ pub(crate) fn run<R: Rules>(
         rules: &rules,
         clock: clock::Clock::new(),
         printer: &printer,
-        report_connections: args.output.events.connections,
+        report_connections: kinds.connections,
     };
     let began = Instant::now();
     let mut wires = Vec::new();
