@@ -159,3 +159,49 @@ fn tcp_packets_are_shown_before_the_connections_events_and_each_once() {
         ["tcp\ttrue", "new", "flow\tup", "tcp\tfalse", "flow\tup", "tcp\tfalse"]
     );
 }
+
+#[test]
+fn an_event_of_a_dissector_may_be_streamed() {
+    // Records: a length, and so much of a body, which may come in any portions.
+    let mut wire = Wire::new(
+        "local Body = haka.dissector.new{ type = tcp_connection.helper.TcpFlowDissector, name = 'body' }
+        Body:register_streamed_event('content')
+        function Body.method:receive_streamed(iter, direction)
+            while iter:wait() do
+                local left = iter:sub(1)[1]
+                while left > 0 and iter:wait() do
+                    local part = iter:sub(math.min(left, iter:available()))
+                    left = left - #part
+                    if not self:trigger('content', part, direction) then return end
+                end
+                self:trigger('content', nil, direction)
+            end
+        end
+        Body:install_tcp_rule(80)
+        haka.rule{ hook = Body.events.content, eval = function(body, part, direction)
+            print('plain', direction, part:asstring()) end }
+        haka.rule{ hook = Body.events.content, options = { streamed = true },
+            eval = function(body, iter, direction)
+                local head = iter:sub(3)
+                head:replace(haka.vbuffer_from('<' .. head:asstring() .. '>'))
+                local rest = iter:sub('all')
+                print(direction, head:asstring(), rest and rest:asstring(), iter.iseof, iter:wait())
+            end }",
+    );
+    wire.scene.open();
+    wire.scene.said();
+    wire.push(b"\x05ab", false);
+    assert_eq!(wire.said(), ["plain\tup\tab"]);
+    wire.got("\x05");
+    wire.push(b"cde\x03xyz\x06", false);
+    assert_eq!(
+        wire.said(),
+        [
+            "plain\tup\tcde",
+            "up\t<abc>\tde\ttrue\tfalse",
+            "plain\tup\txyz",
+            "up\t<xyz>\tnil\ttrue\tfalse"
+        ]
+    );
+    wire.got("\x05<abc>de\x03<xyz>\x06");
+}

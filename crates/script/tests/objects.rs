@@ -265,3 +265,23 @@ fn the_payload_of_a_packet_that_has_gone_cannot_be_read() {
     assert_eq!(scene.packet(ToServer, b"again"), Verdict::Drop);
     assert!(scene.said()[0].ends_with("these bytes have gone on; keep a copy with :asstring()"));
 }
+
+#[test]
+fn checksums_can_be_verified() {
+    let mut scene = Scene::new(
+        "haka.rule{ hook = tcp_connection.events.new_connection, eval = function(flow, pkt)
+            print(pkt:verify_checksum(), pkt.ip:verify_checksum()) end }",
+    );
+    let mut say = |repair: bool| {
+        let (mut bytes, headers) =
+            common::frame(scene.client, scene.server, tollgate_wire::Flags::SYN, b"");
+        bytes[12..14].copy_from_slice(&[8, 0]);
+        if repair {
+            tollgate_wire::repair_checksums(&mut bytes);
+        }
+        scene.open_with(&bytes, &headers);
+        scene.said()
+    };
+    assert_eq!(say(true), ["true\ttrue"]);
+    assert_eq!(say(false), ["false\tfalse"]);
+}

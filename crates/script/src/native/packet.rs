@@ -2,7 +2,7 @@
 use std::rc::Rc;
 
 use mlua::{Lua, Table, Value};
-use tollgate_wire::{Flags, Headers, IpVersion};
+use tollgate_wire::{Checksum, Flags, Headers, IpVersion, Malformed, Packet, Refusal, Rejected};
 
 use super::getter;
 use crate::event::{Event, Shared};
@@ -10,7 +10,7 @@ use crate::event::{Event, Shared};
 /// A field; `None` where this packet has no such field.
 type Field = (&'static str, fn(&Frame<'_>) -> Option<u32>);
 
-/// Adds `tcp`, `tcp_flags`, `ip`, `ip_flags` and `payload`.
+/// Adds `tcp`, `tcp_flags`, `ip`, `ip_flags`, `payload` and `checksums`.
 pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     for (name, fields) in [("tcp", TCP), ("ip", IP)] {
         let table = lua.create_table()?;
@@ -25,6 +25,7 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
     }
     native.set("tcp_flags", tcp_flags(lua, shared)?)?;
     native.set("ip_flags", ip_flags(lua, shared)?)?;
+    native.set("checksums", getter(lua, shared, |event| checksums(&event.bytes))?)?;
     native.set(
         "payload",
         getter(lua, shared, |event| {
@@ -33,6 +34,15 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
                 .map_or((0, 0), |headers| (u32::from(headers.payload), headers.payload_len()))
         })?,
     )
+}
+
+/// Whether the checksums of the IP header and of the TCP segment are right; IPv6 has none. One that
+/// its sender left to a card counts as right: it is completed before it leaves.
+fn checksums(frame: &[u8]) -> (bool, bool) {
+    match Packet::parse(frame) {
+        Ok(packet) => (true, packet.checksum() != Checksum::Bad),
+        Err(Rejected { why, .. }) => (why != Refusal::Malformed(Malformed::Ipv4Checksum), false),
+    }
 }
 
 /// A frame and where its headers are.

@@ -34,14 +34,15 @@ function Dissector.register_streamed_event(cls, name, continue) register(cls, na
 
 function Dissector.method:can_continue() return true end
 
--- Calls the listeners of an event of ours, until one has ended us; whether we go on.
+-- Calls the listeners of an event of ours, until one has ended us; whether we go on. The first
+-- argument of a streamed event is a part of the stream, and nil at the end.
 function Dissector.method:trigger(name, ...)
     local event = class.classof(self).events[name]
-    local list = event.list
+    local list, ends = event.list, event.streamed and (...) == nil
     for i = 1, #list do
         if list[i].streamed then
             P.trigger_streamed(self, list[i], ...)
-        else
+        elseif not ends then
             list[i].eval(self, ...)
         end
         if not self:can_continue() or live.verdict >= 1 then return false end

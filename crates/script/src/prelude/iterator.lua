@@ -10,7 +10,8 @@ local moved = P.moved
 local Iterator = { __metatable = false }
 local methods = {}
 
--- `reader` is the streamed rule in whose coroutine it may wait, or false.
+-- `reader` is the streamed rule in whose coroutine it may wait, or false. One that reads an event of
+-- a dissector sees the stream up to `reader.limit` only, until `reader.ended`.
 function P.new_iterator(store, at, reader)
     return setmetatable({
         store = store, at = at, epoch = store.epoch, reader = reader or false, passed = 0,
@@ -38,14 +39,27 @@ end
 P.place = place
 
 local function available(self)
-    local store = self.store
-    return store.base + store.len - place(self)
+    local store, at, reader = self.store, place(self), self.reader
+    local limit = reader and reader.limit
+    if not limit then return store.base + store.len - at end
+    if limit.epoch ~= store.epoch then
+        limit.at, limit.epoch = moved(store, limit.at, limit.epoch, true), store.epoch
+    end
+    return limit.at > at and limit.at - at or 0
+end
+P.available = available
+
+local function has_ended(self)
+    local reader = self.reader
+    if reader and reader.limit then return reader.ended end
+    -- More may come to a stream that has not ended.
+    return self.store.ended ~= false
 end
 
 -- Waits until `count` bytes are there or the stream has ended; gives what is there.
 local function want(self, count)
     local there, reader = available(self), self.reader
-    while there < count and reader and not self.store.ended do
+    while there < count and reader and not has_ended(self) do
         if raw.running() ~= reader.co then
             fail("a stream can only be read in the coroutine of its own rule")
         end
@@ -169,10 +183,7 @@ end
 function Iterator:__index(key)
     local method = methods[key]
     if method then return method end
-    if key == "iseof" then
-        -- More may come to a stream that has not ended.
-        return self.store.ended ~= false and available(self) == 0
-    end
+    if key == "iseof" then return has_ended(self) and available(self) == 0 end
     if key == "meter" then return self.passed end
     fail(format("iterator: unknown field '%s'", tostring(key)))
 end

@@ -7,7 +7,7 @@ local type, format = type, string.format
 
 local LATER = {}
 for _, name in ipairs {
-    "send", "inject", "verify_checksum", "compute_checksum", "raw", "timestamp",
+    "send", "inject", "compute_checksum", "raw", "timestamp",
 } do
     LATER[name] = true
 end
@@ -23,9 +23,20 @@ local function drop(self)
     P.decide(1)
 end
 
+local function verify_ip(self)
+    check(self)
+    return (native.checksums())
+end
+
+local function verify_tcp(self)
+    check(self)
+    local _, good = native.checksums()
+    return good
+end
+
 -- A view whose fields are the getters' answers; `extra` makes fields that are objects, which are
 -- kept, since `pkt.ip.src` and `pkt.flags` come in pairs.
-local function class(name, getters, extra)
+local function class(name, getters, extra, verify)
     local meta = { __metatable = false }
     function meta:__index(key)
         check(self)
@@ -35,6 +46,7 @@ local function class(name, getters, extra)
             if value ~= nil then return value end
         end
         if key == "drop" then return drop end
+        if verify and key == "verify_checksum" then return verify end
         local make = extra[key]
         if make then
             local value = make(self)
@@ -59,7 +71,7 @@ local ip = class(function() return native.ip.version() == 6 and "ipv6" or "ipv4"
     src = function() return P.addr(native.addr(3)) end,
     dst = function() return P.addr(native.addr(4)) end,
     flags = function() return native.ip.version() == 4 and ip_flags() or nil end,
-})
+}, verify_ip)
 local flags = class("tcp flags", native.tcp_flags, {})
 P.packet = class("tcp", native.tcp, {
     ip = ip,
@@ -71,4 +83,4 @@ P.packet = class("tcp", native.tcp, {
         store.gen, store.why = live.generation, P.read_only
         return P.new_sub(store, 0, len)
     end,
-})
+}, verify_tcp)

@@ -4,7 +4,11 @@
 local P = ...
 local native, fail, live, raw = P.native, P.fail, P.live, P.raw
 local pairs, next, error, tostring, format = pairs, next, error, tostring, string.format
+local rawget, rawset = rawget, rawset
 local place, unread_max = P.place, P.native.unread_max
+
+-- Where a dissector's object keeps the streamed rules of its events.
+local KEYS = {}
 
 local LOST = "changes were lost: the bytes had to go on before the rules let go of them"
 
@@ -29,32 +33,76 @@ function P.open_stream(entry, direction, offset, len, seen, ended, why)
     return stream
 end
 
-local function start(stream, eval, who, direction)
-    local reader = { waiting = false, co = false }
-    local iterator = P.new_iterator(stream, stream.fresh, reader)
-    reader.co = raw.create(function()
+local function start(stream, from, eval, who, ...)
+    local reader = { waiting = false, co = false, limit = false, ended = false }
+    reader.iterator = P.new_iterator(stream, from, reader)
+    reader.co = raw.create(function(...)
         -- The traceback must be taken in here: outside, the coroutine's stack is not to be had.
-        local ok, e = raw.xpcall(eval, on_error, who, iterator, direction)
+        local ok, e = raw.xpcall(eval, on_error, who, reader.iterator, ...)
         if not ok then error(e, 0) end
     end)
     return reader
 end
 
--- Lets a streamed rule go on: `key` stands for it, `eval(who, iterator, direction)` begins it.
-function P.read_on(stream, key, eval, who, direction)
+-- The streamed rule that `key` stands for, or false when it has returned: it is not called again.
+local function reader_of(stream, key, from, eval, who)
     local readers = stream.readers
     if not readers then
         readers = {}
         stream.readers = readers
     end
     local reader = readers[key]
-    if reader == nil then reader = start(stream, eval, who, direction) end
-    if not reader then return end -- it has returned, and is not called again
+    if reader == nil then reader = start(stream, from, eval, who) end
+    return reader
+end
+
+local function go_on(stream, key, reader, ...)
+    local readers = stream.readers
     -- Dead unless it sleeps again: an error anywhere below must not leave it half alive.
     readers[key] = false
-    local ok, e = raw.resume(reader.co)
+    local ok, e = raw.resume(reader.co, ...)
     if not ok then error(e, 0) end
     if raw.status(reader.co) == "suspended" then readers[key] = reader end
+end
+
+-- Lets a streamed rule go on: `key` stands for it, `eval(who, iterator, direction)` begins it.
+function P.read_on(stream, key, eval, who, direction)
+    local reader = reader_of(stream, key, stream.fresh, eval, who)
+    if reader then go_on(stream, key, reader, direction) end
+end
+
+-- The same for an event of a dissector: `current` is the part of the stream that the rule may read
+-- now, or nil at the end of what it is about.
+function P.trigger_streamed(who, listener, current, ...)
+    local keys = rawget(who, KEYS)
+    if not keys then
+        keys = {}
+        rawset(who, KEYS, keys)
+    end
+    local key = keys[listener]
+    if not key then
+        if not current then return end
+        key = { stream = current.store }
+        keys[listener] = key
+    end
+    local stream = key.stream
+    local from, to
+    if current then from, to = P.places(current) end
+    local reader = reader_of(stream, key, from, listener.eval, who)
+    if reader then
+        local iterator = reader.iterator
+        if current then
+            if P.available(iterator) == 0 and iterator.at < from then iterator.at = from end
+            reader.limit = P.new_iterator(stream, to)
+        else
+            reader.ended = true
+        end
+        go_on(stream, key, reader, ...)
+    end
+    -- What comes next is about something else.
+    if not current then
+        stream.readers[key], keys[listener] = nil, nil
+    end
 end
 
 -- The lowest places that unfinished reads and marks need held by the engine, and kept here.
@@ -63,7 +111,10 @@ local function needs(stream, stop)
     if stream.readers then
         for _, reader in pairs(stream.readers) do
             local waiting = reader and reader.waiting
-            if waiting and place(waiting) < hold then hold = waiting.at end
+            -- One that has read its part of the stream needs nothing of what lies behind.
+            if waiting and place(waiting) < hold and (not reader.limit or P.available(waiting) > 0) then
+                hold = waiting.at
+            end
         end
     end
     local keep = hold

@@ -72,6 +72,11 @@ local function places(self)
     return store, from + store.base, to + store.base
 end
 
+function P.places(part)
+    local _, from, to = places(part)
+    return from, to
+end
+
 -- Puts `new` in the place of all bytes.
 local function put(self, new)
     local store, from, to = places(self)

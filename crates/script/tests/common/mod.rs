@@ -103,8 +103,13 @@ impl Scene {
 
     pub fn open(&mut self) -> Verdict {
         let (frame, headers) = frame(self.client, self.server, Flags::SYN, b"");
+        self.open_with(&frame, &headers)
+    }
+
+    /// The same with a SYN of the caller's.
+    pub fn open_with(&mut self, frame: &[u8], headers: &Headers) -> Verdict {
         self.fire(|policy, flow, reports| {
-            policy.new_connection(flow, &view(&frame, &headers), reports)
+            policy.new_connection(flow, &view(frame, headers), reports)
         })
     }
 
