@@ -23,6 +23,12 @@ pub struct Config {
     /// receive into, so keep it well below the link's frames; too low, and reordering costs
     /// retransmissions.
     pub held_frames_max: u64,
+    /// Bytes that all flows of the worker together may hold behind gaps, in frames or as copies. The
+    /// memory for copies is up to twice as much.
+    pub held_bytes_max: u64,
+    /// Runs of bytes behind gaps, of all flows of the worker together. Each costs some 100 bytes
+    /// besides its own.
+    pub held_extents_max: u64,
     /// Bytes in flight that are remembered, of all flows of the worker together, so that a second
     /// copy of them leaves equal to the first. The memory is up to twice as much.
     pub retained_bytes_max: u64,
@@ -123,6 +129,8 @@ impl Default for Config {
             half_open_max: 1 << 16,
             held: Limits::default(),
             held_frames_max: 1024,
+            held_bytes_max: 64 << 20,
+            held_extents_max: 1 << 16,
             // 10 Gbit/s in flight for a tenth of a second.
             retained_bytes_max: 128 << 20,
             // Linux offers 6 MB at most, unless told otherwise.

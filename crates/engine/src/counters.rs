@@ -57,7 +57,7 @@ pub struct Counters {
     pub rsts_failed: u64,
     /// Packets whose partial checksum was completed.
     pub checksums_completed: u64,
-    /// Packets that arrived ahead of a gap and were kept.
+    /// Packets that brought something new with a gap before it: they were kept, or left with a copy kept.
     pub out_of_order: u64,
     /// Packets with nothing but bytes that had been seen; they crossed again.
     pub retransmitted: u64,
@@ -115,9 +115,9 @@ pub enum Cause {
     NoConnection,
     /// Its connection was dropped or reset by a verdict not long ago.
     ConnectionOver,
-    /// Ahead of a gap, and no room to hold it.
+    /// Behind a gap, and no room to hold it or a copy of it.
     HeldFull,
-    /// Ahead of a gap, and all of its bytes are held already.
+    /// Behind a gap, and all of it waits already or lies beyond the end of the stream.
     Redundant,
     /// No room for another connection.
     FlowTableFull,

@@ -10,13 +10,16 @@ use std::hint::black_box;
 
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{PacketView, Phase, Policy, Verdict};
-use tollgate_tcp::{Invalid, Ready, Reassembler, Segment, State, Step, Timeouts, Tracker, reset};
+use tollgate_tcp::{
+    Held, Invalid, Next, Reassembler, Segment, State, Step, Timeouts, Tracker, reset,
+};
 use tollgate_wire::{Direction, Flags, FlowKey, Packet, PerDirection, Rejected, Timestamp};
 
 use crate::Config;
 use crate::buffer::Buffer;
 use crate::counters::{Cause, Reason};
 use crate::flow_table::Keyed;
+use crate::held::HeldTotal;
 use crate::identity::{Identity, Standing};
 use crate::ports::Ports;
 use crate::retained::{Kept, Retained};
@@ -69,18 +72,11 @@ pub(crate) struct Context<'a, L: Link, P> {
     pub(crate) rules: &'a mut Rules<P>,
     pub(crate) config: &'a Config,
     /// For packets that become readable together; empty between two packets.
-    pub(crate) ready: &'a mut Vec<Ready<Buffer<L::Frame>>>,
-    /// Frames and bytes that the reassemblers of the worker hold.
+    pub(crate) ready: &'a mut Vec<Next<Buffer<L::Frame>>>,
+    /// What the reassemblers of the worker hold.
     pub(crate) held: &'a mut HeldTotal,
     pub(crate) retained: &'a mut Retained,
     pub(crate) now: Timestamp,
-}
-
-/// What all reassemblers of a worker hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HeldTotal {
-    pub(crate) frames: u64,
-    pub(crate) bytes: u64,
 }
 
 impl<F: Frame> Keyed for Flow<F> {
@@ -417,12 +413,22 @@ impl<F: Frame> Flow<F> {
     fn give_up<L: Link<Frame = F>, P>(&mut self, cx: &mut Context<'_, L, P>, reason: Reason) {
         for direction in Direction::BOTH {
             cx.retained.forget(&mut self.kept[direction]);
-            for Buffer(packet) in self.streams[direction].drain() {
-                cx.held.frames -= 1;
-                cx.held.bytes -= u64::from(packet.headers().payload_len());
-                cx.ports.counters.held -= 1;
-                cx.ports.drop(packet.into_frame(), reason);
-            }
+            self.let_go(cx, direction, reason);
+        }
+    }
+
+    /// Drops what waits behind a gap.
+    fn let_go<L: Link<Frame = F>, P>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        direction: Direction,
+        reason: Reason,
+    ) {
+        let stream = &mut self.streams[direction];
+        cx.held.change(stream.held(), Held::default());
+        for Buffer(packet) in stream.drain() {
+            cx.ports.counters.held -= 1;
+            cx.ports.drop(packet.into_frame(), reason);
         }
     }
 }

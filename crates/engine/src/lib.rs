@@ -18,6 +18,7 @@ mod flow;
 mod flow_table;
 mod fragments;
 mod half_open;
+mod held;
 mod identity;
 mod mesh;
 mod metrics;

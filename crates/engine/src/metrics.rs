@@ -130,7 +130,7 @@ const RSTS_FAILED: Named = ("tollgate_rsts_failed_total", "RSTs that could not b
 const CHECKSUMS: Named =
     ("tollgate_checksums_completed_total", "Packets whose partial checksum was completed.");
 const OUT_OF_ORDER: Named =
-    ("tollgate_packets_out_of_order_total", "Packets kept because a gap lay before them.");
+    ("tollgate_packets_out_of_order_total", "Packets that arrived with a gap before them.");
 const RETRANSMITTED: Named =
     ("tollgate_packets_retransmitted_total", "Packets with only known bytes that crossed again.");
 const REWRITTEN: Named = (

@@ -56,6 +56,11 @@ impl<P: Policy> Rules<P> {
         self.interest.contains(Interest::RECEIVE_DATA)
     }
 
+    /// Whether anybody may change what it sees.
+    pub(crate) const fn edits_data(&self) -> bool {
+        self.interest.contains(Interest::EDIT_DATA)
+    }
+
     pub(crate) fn new_connection(
         &mut self,
         about: &mut Identity,

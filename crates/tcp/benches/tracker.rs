@@ -5,7 +5,8 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tollgate_tcp::{
-    Handshake, Limits, Payload, Progress, Push, Reassembler, Retention, Segment, Step, Tracker,
+    Gap, Handshake, Limits, Next, Payload, Progress, Push, Reassembler, Retention, Segment, Step,
+    Tracker,
 };
 use tollgate_wire::{Direction, Flags, Options, Seq, Timestamp, Timestamps};
 
@@ -59,7 +60,10 @@ fn in_order(c: &mut Criterion) {
             let step = tracker.segment(Direction::ToServer, black_box(&data), NOW);
             assert!(matches!(step, Ok(Step::Data { .. })));
             let Some(owned) = buffer.take() else { return };
-            let Push::Ready(ready) = stream.push(data.seq, false, owned, &limits) else { return };
+            let Push::Ready(ready) = stream.push(data.seq, false, owned, Gap::Forward, &limits)
+            else {
+                return;
+            };
             buffer = Some(ready.buffer);
             tracker.committed(Direction::ToServer, stream.next(), false);
             tracker.forwarded(Direction::ToServer, stream.next());
@@ -105,25 +109,26 @@ fn out_of_order(c: &mut Criterion) {
         ("in reverse", (0..COUNT).rev().collect()),
         ("every other one first", (1..COUNT).step_by(2).chain((0..COUNT).step_by(2)).collect()),
     ];
-    for (name, order) in orders {
-        group.bench_function(name, |b| {
+    let ways = [("held", Gap::Hold), ("forwarded", Gap::Forward)];
+    for ((name, order), (way, gap)) in orders.iter().flat_map(|order| ways.map(|way| (order, way)))
+    {
+        group.bench_function(format!("{name}, {way}"), |b| {
             let frames = || (0..COUNT).map(|_| frame()).collect::<Vec<_>>();
             let run = |mut frames: Vec<Frame>| {
                 let mut stream = Reassembler::new(Seq(0));
                 let mut popped = Vec::with_capacity(frames.len());
-                for number in &order {
+                let mut left = Vec::with_capacity(frames.len());
+                for number in order {
                     let Some(owned) = frames.pop() else { break };
-                    if let Push::Ready(ready) =
-                        stream.push(Seq(number * LEN), false, owned, &limits)
-                    {
-                        popped.push(ready.buffer);
+                    match stream.push(Seq(number * LEN), false, owned, gap, &limits) {
+                        Push::Ready(ready) => popped.push(Next::Held(ready)),
+                        Push::Early(early) => left.push(early.buffer),
+                        _ => {}
                     }
-                    while let Some(ready) = stream.pop() {
-                        popped.push(ready.buffer);
-                    }
+                    popped.extend(std::iter::from_fn(|| stream.pop()));
                 }
                 assert_eq!(stream.next(), Seq(COUNT * LEN));
-                popped
+                (popped, left)
             };
             b.iter_batched(frames, run, BatchSize::SmallInput);
         });

@@ -12,13 +12,16 @@ const OLD_MIN: u32 = 66_000;
 /// What is assumed of a window that was never seen, in bytes: the most of which four fit into the
 /// sequence space, so that comparisons hold.
 pub(crate) const WINDOW_UNKNOWN: u32 = 1 << 29;
+/// How far beyond the first byte that was seen the receiver of a connection picked up in the middle
+/// may have read, in bytes. A guess: no window in use is wider.
+const PICKUP_MAX: u32 = 16 << 20;
 /// Age at which a remembered timestamp means nothing any more: 24 days (RFC 7323 section 5.5), in
 /// [`coarse`] ticks.
 const TIMESTAMP_STALE: u32 = 1_931_190;
 
 /// One direction of a connection: its sender's numbers.
 ///
-/// Invariants: `start <= forwarded <= next`; the peer's `ack_max <= forwarded`.
+/// Invariants: `start <= forwarded <= next`; `forwarded <= end_max`; the peer's `ack_max <= forwarded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Half {
     /// The first byte of data: ISN + 1.
@@ -27,6 +30,8 @@ pub(crate) struct Half {
     pub(crate) next: Seq,
     /// Contiguous edge of what has left towards the receiver, the FIN included.
     pub(crate) forwarded: Seq,
+    /// The furthest that has left towards the receiver, gaps before it or not.
+    pub(crate) end_max: Seq,
     /// Highest valid acknowledgment that this side has sent.
     pub(crate) ack_max: Seq,
     /// Right-most window edge that this side has ever offered. It never retreats: RFC 9293 lets a
@@ -56,6 +61,7 @@ impl Half {
             start,
             next: start,
             forwarded: start,
+            end_max: start,
             ack_max: ack,
             edge_max: ack + window,
             window_max: window,
@@ -75,6 +81,12 @@ impl Half {
         self.young &= edge.0.wrapping_sub(self.start.0) < 1 << 30;
     }
 
+    /// Takes the contiguous edge of what has left.
+    pub(crate) fn forward(&mut self, edge: Seq) {
+        self.forwarded = self.forwarded.max(edge);
+        self.end_max = self.end_max.max(edge);
+    }
+
     /// Where its FIN stands, once that is committed.
     pub(crate) fn fin_seq(&self) -> Option<Seq> {
         self.fin.then(|| self.next - 1)
@@ -86,6 +98,12 @@ impl Half {
         self.ack_max = self.ack_max.max(ack);
         self.edge_max = self.edge_max.max(ack + window);
         self.window_max = self.window_max.max(window);
+    }
+
+    /// Whether `seq` is so near to its first byte that the receiver may have got it before that was
+    /// seen, where the connection was picked up in its middle.
+    pub(crate) fn is_near_start(&self, seq: Seq) -> bool {
+        self.young && seq.0.wrapping_sub(self.start.0) < PICKUP_MAX
     }
 
     /// How far back its old acknowledgments, and old data for it, may reach, in bytes.

@@ -140,7 +140,7 @@ impl Handshake {
         };
         let early = client_start + u32::from(self.early);
         halves.to_server.commit(early, false);
-        halves.to_server.forwarded = early;
+        halves.to_server.forward(early);
         Tracker::established(
             halves,
             agreed.contains(Says::TIMESTAMPS),

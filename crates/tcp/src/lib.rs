@@ -23,7 +23,9 @@ mod tracker;
 
 pub use handshake::{Handshake, Progress};
 pub use invalid::Invalid;
-pub use reassembler::{Held, Limits, Payload, Push, Ready, Reassembler};
+pub use reassembler::{
+    Early, Forwarded, Gap, Held, Limits, Next, Payload, Push, Ready, Reassembler,
+};
 pub use retention::{Copied, Retention};
 pub use segment::Segment;
 pub use state::{State, Timeouts};

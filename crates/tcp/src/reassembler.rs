@@ -1,17 +1,21 @@
 //! One direction's bytes in order: first data wins, and every copy that leaves is made to agree.
 //!
 //! In order and with nothing held, a segment is handed back at once: two additions, no copy and no
-//! allocation. Everything else is in `held`, which exists only while there is a hole.
+//! allocation. Everything else exists only while there is a gap: `held` where the frames wait until it
+//! closes, `copies` where they leave at once and only their bytes stay ([`Gap`]).
 //!
 //! Bytes are forgotten here once they are committed. That a later copy of a byte that was forwarded
 //! but not acknowledged equals the first is the job of [`Retention`](crate::Retention).
 
+mod copies;
 mod held;
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use tollgate_wire::Seq;
 
+use copies::Copies;
 use held::{Fit, HeldFrames};
 
 /// What the reassembler asks of a buffer: the bytes of its segment.
@@ -25,11 +29,29 @@ pub trait Payload {
 /// The bytes of one direction of one connection, in order.
 #[derive(Debug)]
 pub struct Reassembler<B> {
-    held: Option<Box<HeldFrames<B>>>,
+    waiting: Option<Box<Waiting<B>>>,
     /// Stream position of `next`; a FIN counts for one once it is committed.
     position: u64,
     next: Seq,
     finished: bool,
+}
+
+/// What a segment behind a gap does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// It is kept until the gap closes: for whoever may still change its bytes, or cannot be sure that
+    /// its receiver has the gap, too.
+    Hold,
+    /// It leaves at once, and a copy of its bytes is kept: its receiver cannot read past the gap, and
+    /// by acknowledging what came behind it tells the sender of the loss.
+    Forward,
+}
+
+/// What waits behind a gap: all in one way or all in the other, until the gap closes.
+#[derive(Debug)]
+enum Waiting<B> {
+    Held(HeldFrames<B>),
+    Copied(Copies),
 }
 
 /// What became of a buffer.
@@ -37,8 +59,10 @@ pub struct Reassembler<B> {
 pub enum Push<B> {
     /// It is next: show its fresh bytes, forward it. [`Reassembler::pop`] may have more.
     Ready(Ready<B>),
-    /// There is a hole before it; it is kept until the hole is filled.
+    /// There is a gap before it; it is kept until the gap closes.
     Held,
+    /// There is a gap before it, and a copy of its bytes is kept: it may leave.
+    Early(Early<B>),
     /// All of it was committed before: forward it, for the receiver may have lost the first copy.
     Duplicate(B),
     /// Every byte of it is held already, or lies beyond the FIN: drop it. The held copy will go.
@@ -64,14 +88,51 @@ pub struct Ready<B> {
     pub rewritten: bool,
 }
 
-/// Bounds on what one direction holds behind a hole.
+/// A buffer ahead of its turn that may leave.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Early<B> {
+    /// The buffer. Every byte of it that may leave agrees with every other copy.
+    pub buffer: B,
+    /// Payload bytes that may leave; those after lie beyond the FIN and are to be trimmed.
+    pub keep: u32,
+    /// Whether a FIN bit on it stands; if it has one and this is false, the bit is to be cleared.
+    pub keep_fin: bool,
+    /// Whether bytes of it were changed, so that its checksum is wrong.
+    pub rewritten: bool,
+    /// Whether it brought anything; if not, all of it has left before.
+    pub new: bool,
+}
+
+/// What comes next in the stream after a gap has closed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<B> {
+    /// A buffer that was held: show its fresh bytes, forward it.
+    Held(Ready<B>),
+    /// Bytes that have left already: show the fresh ones.
+    Forwarded(Forwarded),
+}
+
+/// Bytes whose buffers left while there was a gap before them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The bytes.
+    pub bytes: VecDeque<u8>,
+    /// Those of them that were never shown before; may be empty.
+    pub fresh: Range<u32>,
+    /// The number of the first fresh one.
+    pub seq: Seq,
+    /// The stream ends after `fresh`. True once in a stream.
+    pub fin: bool,
+}
+
+/// Bounds on what one direction holds behind a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Buffers.
+    /// Buffers; those that leave at once do not count.
     pub frames: u32,
-    /// Bytes of their payloads.
+    /// Bytes of their payloads, or copies of them; the memory for copies is up to twice as much.
     pub bytes: u32,
-    /// Runs of bytes without a hole in them.
+    /// Runs of bytes without a gap in them.
     pub extents: u32,
 }
 
@@ -80,14 +141,17 @@ pub struct Limits {
 pub struct Held {
     /// Buffers.
     pub frames: u32,
-    /// Bytes of their payloads.
+    /// Bytes of their payloads, or copies of them.
     pub bytes: u32,
+    /// Runs of bytes without a gap in them.
+    pub extents: u32,
 }
 
 impl Default for Limits {
-    /// Honest traffic has one hole and a handful of segments behind it; a window of 256 KiB may wait.
+    /// Honest traffic has a gap or a few, and behind the first of them all that its sender sends in a
+    /// round trip, which may be the whole window.
     fn default() -> Self {
-        Self { frames: 256, bytes: 256 << 10, extents: 64 }
+        Self { frames: 256, bytes: 4 << 20, extents: 64 }
     }
 }
 
@@ -95,13 +159,14 @@ impl<B: Payload> Reassembler<B> {
     /// An empty stream whose first byte has the number `start`.
     #[must_use]
     pub const fn new(start: Seq) -> Self {
-        Self { held: None, position: 0, next: start, finished: false }
+        Self { waiting: None, position: 0, next: start, finished: false }
     }
 
-    /// Takes the buffer of a segment whose payload begins at `seq`; `fin` when a FIN follows it.
-    pub fn push(&mut self, seq: Seq, fin: bool, buffer: B, limits: &Limits) -> Push<B> {
+    /// Takes the buffer of a segment whose payload begins at `seq`; `fin` when a FIN follows it. What
+    /// waits already decides over `gap`, so that all that waits behind one gap waits in one way.
+    pub fn push(&mut self, seq: Seq, fin: bool, buffer: B, gap: Gap, limits: &Limits) -> Push<B> {
         let len = length(&buffer);
-        if seq == self.next && !fin && len > 0 && self.held.is_none() && !self.finished {
+        if seq == self.next && !fin && len > 0 && self.waiting.is_none() && !self.finished {
             self.next += len;
             self.position += u64::from(len);
             return Push::Ready(Ready {
@@ -113,7 +178,7 @@ impl<B: Payload> Reassembler<B> {
                 rewritten: false,
             });
         }
-        self.push_slow(seq, fin, buffer, limits)
+        self.push_slow(seq, fin, buffer, gap, limits)
     }
 
     /// Gives up the bytes before `seq`, which the receiver has without us: only for a connection that
@@ -126,17 +191,21 @@ impl<B: Payload> Reassembler<B> {
         }
     }
 
-    /// The next held buffer that no hole is before, until there is none.
-    pub fn pop(&mut self) -> Option<Ready<B>> {
+    /// What comes next of that which waited behind a gap, until there is another gap or nothing.
+    pub fn pop(&mut self) -> Option<Next<B>> {
         let edge = self.edge();
-        let held = self.held.as_mut()?;
-        let Some((buffer, fit, rewritten)) = held.pop(edge) else {
-            if held.is_empty() {
-                self.held = None;
-            }
-            return None;
+        let next = match &mut **self.waiting.as_mut()? {
+            Waiting::Held(held) => held
+                .pop(edge)
+                .map(|(buffer, fit, rewritten)| Next::Held(self.commit(buffer, fit, rewritten))),
+            Waiting::Copied(copies) => copies.pop(edge).map(|(bytes, fit)| {
+                let seq = self.next;
+                let (fresh, fin) = self.advance(fit);
+                Next::Forwarded(Forwarded { bytes, fresh, seq, fin })
+            }),
         };
-        Some(self.commit(buffer, fit, rewritten))
+        self.waiting.take_if(|waiting| waiting.is_empty());
+        next
     }
 
     /// The number that comes next: the contiguous edge, past the FIN once that is committed.
@@ -157,19 +226,41 @@ impl<B: Payload> Reassembler<B> {
         self.finished
     }
 
-    /// What waits behind a hole.
+    /// Whether anything waits behind a gap, so that [`Reassembler::pop`] may have something.
     #[must_use]
-    pub fn held(&self) -> Held {
-        self.held.as_ref().map_or_else(Held::default, |held| held.sizes())
+    pub const fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
     }
 
-    /// Gives every held buffer back, in no particular order. The stream stays where it is.
+    /// What waits behind a gap.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        match self.waiting.as_deref() {
+            None => Held::default(),
+            Some(Waiting::Held(held)) => held.sizes(),
+            Some(Waiting::Copied(copies)) => copies.sizes(),
+        }
+    }
+
+    /// Gives every held buffer back, in no particular order, and forgets what was copied. The stream
+    /// stays where it is.
     pub fn drain(&mut self) -> impl Iterator<Item = B> + use<B> {
-        self.held.take().into_iter().flat_map(|held| held.into_buffers())
+        let held = self.waiting.take().and_then(|waiting| match *waiting {
+            Waiting::Held(held) => Some(held),
+            Waiting::Copied(_) => None,
+        });
+        held.into_iter().flat_map(HeldFrames::into_buffers)
     }
 
     #[inline(never)]
-    fn push_slow(&mut self, seq: Seq, fin: bool, buffer: B, limits: &Limits) -> Push<B> {
+    fn push_slow(
+        &mut self,
+        seq: Seq,
+        fin: bool,
+        mut buffer: B,
+        gap: Gap,
+        limits: &Limits,
+    ) -> Push<B> {
         let len = length(&buffer);
         if len == 0 && !fin {
             return Push::Duplicate(buffer);
@@ -187,13 +278,30 @@ impl<B: Payload> Reassembler<B> {
             return Push::Duplicate(buffer);
         }
         if start > edge {
-            let push = self.held.get_or_insert_default().push(fit, buffer, limits);
-            self.held.take_if(|held| held.is_empty());
-            return push;
+            return self.wait(fit, buffer, gap, limits);
         }
-        let mut buffer = buffer;
-        let rewritten = self.held.as_ref().is_some_and(|held| held.rewrite(&fit, &mut buffer));
+        let rewritten = match self.waiting.as_deref() {
+            None => false,
+            Some(Waiting::Held(held)) => held.rewrite(&fit, &mut buffer),
+            Some(Waiting::Copied(copies)) => copies.rewrite(&fit, &mut buffer),
+        };
         Push::Ready(self.commit(buffer, fit, rewritten))
+    }
+
+    /// Takes a buffer that has a gap before it.
+    fn wait(&mut self, fit: Fit, buffer: B, gap: Gap, limits: &Limits) -> Push<B> {
+        let waiting = self.waiting.get_or_insert_with(|| {
+            Box::new(match gap {
+                Gap::Hold => Waiting::Held(HeldFrames::default()),
+                Gap::Forward => Waiting::Copied(Copies::default()),
+            })
+        });
+        let push = match &mut **waiting {
+            Waiting::Held(held) => held.push(fit, buffer, limits),
+            Waiting::Copied(copies) => copies.push(fit, buffer, limits),
+        };
+        self.waiting.take_if(|waiting| waiting.is_empty());
+        push
     }
 
     /// A FIN is a position with the same rule as a byte: the first one, or the first data beyond
@@ -205,13 +313,22 @@ impl<B: Payload> Reassembler<B> {
         } else if fit.bytes_end() < edge {
             fit.fin = false;
         }
-        if let Some(held) = &self.held {
-            held.respect_fin(fit);
+        match self.waiting.as_deref() {
+            None => {}
+            Some(Waiting::Held(held)) => held.respect_fin(fit),
+            Some(Waiting::Copied(copies)) => copies.respect_fin(fit),
         }
     }
 
     /// Moves the edge over a buffer that begins at it or before.
     fn commit(&mut self, buffer: B, fit: Fit, rewritten: bool) -> Ready<B> {
+        let (fresh, fin) = self.advance(fit);
+        Ready { buffer, fresh, fin, keep: fit.keep, keep_fin: fit.fin, rewritten }
+    }
+
+    /// Moves the edge over what begins at it or before. Gives what of it is new, and whether the
+    /// stream ends with it.
+    fn advance(&mut self, fit: Fit) -> (Range<u32>, bool) {
         let edge = self.edge();
         let shown = u32::try_from(edge - fit.start).unwrap_or(u32::MAX).min(fit.keep);
         let advance = u32::try_from(fit.end() - edge).unwrap_or(0);
@@ -219,19 +336,21 @@ impl<B: Payload> Reassembler<B> {
         self.position += u64::from(advance);
         self.next += advance;
         self.finished |= ends;
-        Ready {
-            buffer,
-            fresh: shown..fit.keep,
-            fin: ends,
-            keep: fit.keep,
-            keep_fin: fit.fin,
-            rewritten,
-        }
+        (shown..fit.keep, ends)
     }
 
     /// The contiguous edge as a signed position. No stream reaches 2⁶³ bytes.
     const fn edge(&self) -> i64 {
         self.position.cast_signed()
+    }
+}
+
+impl<B: Payload> Waiting<B> {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Held(held) => held.is_empty(),
+            Self::Copied(copies) => copies.is_empty(),
+        }
     }
 }
 

@@ -183,7 +183,21 @@ impl Tracker {
     pub fn forwarded(&mut self, direction: Direction, edge: Seq) {
         let half = &mut self.halves[direction];
         debug_assert!(edge.at_or_before(half.next), "only what is committed leaves");
-        half.forwarded = half.forwarded.max(edge);
+        half.forward(edge);
+    }
+
+    /// Tells that what ends at `end` has left in `direction` with a gap before it. Its receiver may
+    /// acknowledge it selectively, and not otherwise.
+    pub fn forwarded_early(&mut self, direction: Direction, end: Seq) {
+        let half = &mut self.halves[direction];
+        half.end_max = half.end_max.max(end);
+    }
+
+    /// Whether what has a gap before it here may have none at its receiver, who got bytes of
+    /// `direction` before the connection was picked up in its middle.
+    #[must_use]
+    pub fn may_have_no_gap(&self, direction: Direction) -> bool {
+        self.midstream && self.halves[direction].is_near_start(self.next(direction))
     }
 
     /// Where the connection stands.
@@ -255,8 +269,8 @@ mod tests {
     /// The engine's records and half-open entries are made of these; a field more is a decision.
     #[test]
     fn trackers_and_handshakes_are_small() {
-        assert_eq!(size_of::<Half>(), 36);
-        assert_eq!(size_of::<Tracker>(), 88);
+        assert_eq!(size_of::<Half>(), 40);
+        assert_eq!(size_of::<Tracker>(), 96);
         assert_eq!(size_of::<Handshake>(), 64);
         assert_eq!(size_of::<crate::Reassembler<u64>>(), 24);
     }

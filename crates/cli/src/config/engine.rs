@@ -24,9 +24,11 @@ impl Config {
             held: tollgate_tcp::Limits {
                 frames: limits.held_frames_max,
                 bytes: limits.held_bytes_max,
-                ..tollgate_tcp::Limits::default()
+                extents: limits.held_extents_max,
             },
             held_frames_max: limits.held_frames_worker_max.into(),
+            held_bytes_max: limits.held_bytes_worker_max.into(),
+            held_extents_max: limits.held_extents_worker_max.into(),
             datagrams_max: index(limits.fragments_max.div_ceil(FRAGMENTS_PER_DATAGRAM)),
             fragments_max: limits.fragments_max.into(),
             timeouts: tollgate_tcp::Timeouts {
@@ -124,6 +126,8 @@ mod tests {
         let theirs = engine::Config::default();
         assert_eq!(ours.timeouts, theirs.timeouts);
         assert_eq!(ours.held, theirs.held);
+        assert_eq!(ours.held_bytes_max, theirs.held_bytes_max);
+        assert_eq!(ours.held_extents_max, theirs.held_extents_max);
         assert_eq!(ours.midstream, theirs.midstream);
         assert_eq!(ours.other, theirs.other);
         assert_eq!(ours.half_open_max, theirs.half_open_max);

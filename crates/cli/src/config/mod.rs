@@ -66,16 +66,27 @@ pub struct Limits {
     /// Connections still in their handshake, 16 to 2^24; a flood of SYNs evicts only among these.
     /// Too few: slow clients lose their SYN in a flood. Too many: memory. Default: 65536.
     pub half_open_max: u32,
-    /// Frames that wait for an earlier one, for each direction of a connection, 1 to 65536. Too
-    /// few: a loss on a fast path costs retransmissions of what had arrived. Too many: one
-    /// connection can take the memory of all. Default: 256.
+    /// Frames that wait for an earlier one, for each direction of a connection, 1 to 65536. They wait
+    /// only where rules may change what they see; elsewhere they leave at once. Too few: a loss on a
+    /// fast path costs retransmissions of what had arrived. Too many: one connection can take the
+    /// memory of all. Default: 256.
     pub held_frames_max: u32,
-    /// Their bytes, 1460 to 2^30. A connection with a larger window loses what exceeds it behind a gap.
-    /// Default: 262144.
+    /// Bytes behind a gap that wait or, where frames leave at once, are remembered until it closes, for
+    /// each direction of a connection, 1460 to 2^30; never more than a 16th of what is free of
+    /// `held_bytes_worker_max`. A connection with a larger window loses what exceeds it behind a gap.
+    /// Default: 4194304.
     pub held_bytes_max: u32,
+    /// Runs of such bytes without a gap in them, 1 to 65536: more losses than that in one window cost
+    /// retransmissions of what had arrived. Default: 64.
+    pub held_extents_max: u32,
     /// The frames of all connections of a worker together, 16 to 2^19; each is a chunk that the card
     /// cannot fill. Default: 4096.
     pub held_frames_worker_max: u32,
+    /// The bytes of all connections of a worker together, 65536 to 2^32 - 1. Up to twice as much memory.
+    /// Default: 67108864.
+    pub held_bytes_worker_max: u32,
+    /// The runs of all connections of a worker together, 16 to 2^24, some 100 bytes each. Default: 65536.
+    pub held_extents_worker_max: u32,
     /// Fragments of IP datagrams that wait for the rest, 0 to 65536. 0: none is ever whole and all
     /// fragmented TCP is dropped. Too many: a flood of fragments takes memory. Default: 1024.
     pub fragments_max: u32,
@@ -209,8 +220,11 @@ impl Default for Limits {
             flows_max: 262_144,
             half_open_max: 65_536,
             held_frames_max: 256,
-            held_bytes_max: 262_144,
+            held_bytes_max: 4 << 20,
+            held_extents_max: 64,
             held_frames_worker_max: 4096,
+            held_bytes_worker_max: 64 << 20,
+            held_extents_worker_max: 65_536,
             fragments_max: 1024,
             unanswered_packets_max: 3,
             alerts_per_second_max: 10,
@@ -255,7 +269,10 @@ impl Config {
         within(limits.half_open_max, 16, 1 << 24)?;
         within(limits.held_frames_max, 1, 1 << 16)?;
         within(limits.held_bytes_max, 1460, 1 << 30)?;
+        within(limits.held_extents_max, 1, 1 << 16)?;
         within(limits.held_frames_worker_max, 16, 1 << 19)?;
+        within(limits.held_bytes_worker_max, 1 << 16, u32::MAX)?;
+        within(limits.held_extents_worker_max, 16, 1 << 24)?;
         within(limits.fragments_max, 0, 1 << 16)?;
         within(limits.events_pending_max, 16, 1 << 20)?;
         within(limits.unanswered_packets_max, 1, 255)?;

@@ -103,7 +103,12 @@ fn levels(samples: &mut Vec<Sample>, gauges: &Gauges) {
     samples.push(level(FLOWS, &[("state", "one_sided")], gauges.one_sided));
     let plain = [
         ("tollgate_held_frames", "Frames that wait behind a gap.", gauges.held_frames),
-        ("tollgate_held_bytes", "Bytes of payload that wait behind a gap.", gauges.held_bytes),
+        (
+            "tollgate_held_bytes",
+            "Bytes of payload behind gaps, in waiting frames or as copies of such as have left.",
+            gauges.held_bytes,
+        ),
+        ("tollgate_held_extents", "Runs of such bytes without a gap.", gauges.held_extents),
         (
             "tollgate_retained_bytes",
             "Bytes that left and are not acknowledged, kept to compare copies with.",

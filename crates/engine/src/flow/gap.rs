@@ -7,11 +7,9 @@
 
 use tollgate_link::{Frame, Link};
 use tollgate_policy::Policy;
-use tollgate_tcp::Held;
 use tollgate_wire::{Direction, Seq, Timestamp};
 
 use super::{Context, Flow};
-use crate::buffer::Buffer;
 use crate::counters::{Cause, Reason};
 use crate::remedy::{Remedy, Trouble};
 
@@ -31,7 +29,7 @@ impl<F: Frame> Flow<F> {
         let mut begins = false;
         for direction in Direction::BOTH {
             let (stream, stall) = (&self.streams[direction], &mut self.stalls[direction]);
-            if waits(stream.held()) && stall.since == 0 {
+            if stream.is_waiting() && stall.since == 0 {
                 *stall = Stall { edge: stream.next(), since: moment(now) };
                 begins = true;
             }
@@ -52,7 +50,7 @@ impl<F: Frame> Flow<F> {
             if stall.since == 0 {
                 continue;
             }
-            if !waits(stream.held()) {
+            if !stream.is_waiting() {
                 *stall = Stall::default();
             } else if stall.edge != stream.next() {
                 *stall = Stall { edge: stream.next(), since: moment(cx.now) };
@@ -64,7 +62,7 @@ impl<F: Frame> Flow<F> {
                 }
                 self.give_back(cx, direction);
             }
-            remains |= waits(self.streams[direction].held());
+            remains |= self.streams[direction].is_waiting();
         }
         remains
     }
@@ -75,23 +73,12 @@ impl<F: Frame> Flow<F> {
         cx: &mut Context<'_, L, P>,
         direction: Direction,
     ) {
-        let stream = &mut self.streams[direction];
-        if stream.held().frames == 0 {
+        if self.streams[direction].held().frames == 0 {
             return;
         }
-        for Buffer(packet) in stream.drain() {
-            cx.held.frames -= 1;
-            cx.held.bytes -= u64::from(packet.headers().payload_len());
-            cx.ports.counters.held -= 1;
-            cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::GapTimeout));
-        }
+        self.let_go(cx, direction, Reason::Cause(Cause::GapTimeout));
         self.stalls[direction] = Stall::default();
     }
-}
-
-/// Whether anything waits; a FIN alone has no bytes.
-const fn waits(held: Held) -> bool {
-    held.frames > 0 || held.bytes > 0
 }
 
 /// Milliseconds, never 0; they wrap after seven weeks and are only subtracted.

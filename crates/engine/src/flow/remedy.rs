@@ -2,7 +2,7 @@
 
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{Phase, Policy, Verdict};
-use tollgate_tcp::{Invalid, Segment, Tracker};
+use tollgate_tcp::{Held, Invalid, Segment, Tracker};
 use tollgate_wire::{Direction, Flags, Packet};
 
 use super::{Context, Course, Flow};
@@ -105,9 +105,9 @@ impl<F: Frame> Flow<F> {
         for direction in Direction::BOTH {
             cx.retained.forget(&mut self.kept[direction]);
             let port = self.about.routes[direction].port.peer();
-            for Buffer(packet) in self.streams[direction].drain() {
-                cx.held.frames -= 1;
-                cx.held.bytes -= u64::from(packet.headers().payload_len());
+            let stream = &mut self.streams[direction];
+            cx.held.change(stream.held(), Held::default());
+            for Buffer(packet) in stream.drain() {
                 cx.ports.counters.held -= 1;
                 cx.ports.counters.bypassed += 1;
                 cx.ports.forward(packet, port);

@@ -10,7 +10,6 @@ use tollgate_tcp::{Segment, State, Tracker};
 use tollgate_wire::{Direction, Flags};
 
 use super::{Context, Flow};
-use crate::buffer::Buffer;
 use crate::counters::{Cause, Reason};
 
 impl<F: Frame> Flow<F> {
@@ -38,12 +37,7 @@ impl<F: Frame> Flow<F> {
         // Between the held bytes and the edge may be a gap that nobody will fill. Their sender
         // repeats what its peer lacks.
         for way in Direction::BOTH {
-            for Buffer(packet) in self.streams[way].drain() {
-                cx.held.frames -= 1;
-                cx.held.bytes -= u64::from(packet.headers().payload_len());
-                cx.ports.counters.held -= 1;
-                cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Bypassed));
-            }
+            self.let_go(cx, way, Reason::Cause(Cause::Bypassed));
         }
         self.tracker = Tracker::pickup(direction, segment);
         for way in Direction::BOTH {

@@ -1,8 +1,10 @@
 //! The bytes of an established connection: put in order, shown, and sent on.
 
+use std::ops::Range;
+
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{Data, Policy, Verdict};
-use tollgate_tcp::{Copied, Push, Ready};
+use tollgate_tcp::{Copied, Early, Forwarded, Gap, Next, Push, Ready};
 use tollgate_wire::{Direction, Flags, Packet, Seq};
 
 use super::{Context, Flow};
@@ -21,20 +23,19 @@ impl<F: Frame> Flow<F> {
         port: Port,
     ) {
         let seq = data_seq(&packet);
-        let len = u64::from(packet.headers().payload_len());
+        let gap = self.gap(cx, direction);
         let stream = &mut self.streams[direction];
-        let room = cx.held.frames < cx.config.held_frames_max;
-        let limits = tollgate_tcp::Limits {
-            frames: if room { cx.config.held.frames } else { 0 },
-            ..cx.config.held
-        };
-        match stream.push(seq, fin, Buffer(packet), &limits) {
+        let before = stream.held();
+        match stream.push(seq, fin, Buffer(packet), gap, &cx.held.limits) {
             Push::Ready(ready) => self.deliver(cx, ready, direction, port),
             Push::Held => {
-                cx.held.frames += 1;
-                cx.held.bytes += len;
+                cx.held.change(before, stream.held());
                 cx.ports.counters.held += 1;
                 cx.ports.counters.out_of_order += 1;
+            }
+            Push::Early(early) => {
+                cx.held.change(before, stream.held());
+                self.leave_early(cx, early, direction, port);
             }
             Push::Duplicate(Buffer(packet)) => {
                 cx.ports.counters.retransmitted += 1;
@@ -58,7 +59,7 @@ impl<F: Frame> Flow<F> {
         port: Port,
     ) {
         let stream = &self.streams[direction];
-        if stream.held().frames > 0 {
+        if stream.is_waiting() {
             self.deliver_all(cx, Some(first), direction, port);
             return;
         }
@@ -95,7 +96,7 @@ impl<F: Frame> Flow<F> {
             return None;
         }
         stream.skip_to(edge);
-        if stream.held().frames == 0 {
+        if !stream.is_waiting() {
             return None;
         }
         Some(self.deliver_all(cx, None, direction, port))
@@ -113,46 +114,50 @@ impl<F: Frame> Flow<F> {
     ) -> Verdict {
         debug_assert!(cx.ready.is_empty());
         let stream = &mut self.streams[direction];
-        let mut fresh = 0;
-        let mut ends = false;
-        if let Some(first) = first {
-            fresh = u64::from(first.fresh.end - first.fresh.start);
-            ends = first.fin;
-            cx.ready.push(first);
+        let before = stream.held();
+        let (mut fresh, mut ends) = (0, false);
+        let mut next = first.map(Next::Held);
+        while let Some(part) = next.take().or_else(|| stream.pop()) {
+            let (range, fin) = match &part {
+                Next::Held(ready) => (&ready.fresh, ready.fin),
+                Next::Forwarded(forwarded) => (&forwarded.fresh, forwarded.fin),
+            };
+            fresh += u64::from(range.end - range.start);
+            ends |= fin;
+            cx.ready.push(part);
         }
-        while let Some(ready) = stream.pop() {
-            cx.held.frames -= 1;
-            cx.held.bytes -= u64::from(ready.buffer.0.headers().payload_len());
-            cx.ports.counters.held -= 1;
-            fresh += u64::from(ready.fresh.end - ready.fresh.start);
-            ends |= ready.fin;
-            cx.ready.push(ready);
-        }
+        let after = stream.held();
+        cx.held.change(before, after);
+        cx.ports.counters.held -= u64::from(before.frames - after.frames);
         let (edge, offset) = (stream.next(), stream.offset() - fresh);
         self.tracker.committed(direction, edge, stream.is_finished());
 
         let mut verdict = Verdict::Accept;
+        let mut ready = std::mem::take(cx.ready);
         if cx.rules.wants_data() && (fresh > 0 || ends) {
-            let ready = std::mem::take(cx.ready);
             let mut data = Data::new(offset, ends);
-            for ready in &ready {
-                data.push(range(ready.buffer.0.payload(), &ready.fresh));
+            for part in &ready {
+                push_fresh(&mut data, part);
             }
             verdict = self.show(cx, &mut data, direction);
-            drop(data);
-            *cx.ready = ready;
         }
         if verdict == Verdict::Accept {
             self.tracker.forwarded(direction, edge);
-            let mut ready = std::mem::take(cx.ready);
-            for ready in ready.drain(..) {
-                self.release(cx, ready, direction, port);
+        }
+        for part in ready.drain(..) {
+            match (part, verdict) {
+                (Next::Held(ready), Verdict::Accept) => self.release(cx, ready, direction, port),
+                (Next::Held(ready), _) => {
+                    cx.ports.drop(ready.buffer.0.into_frame(), Reason::Refused(verdict));
+                }
+                (Next::Forwarded(forwarded), Verdict::Accept) => {
+                    self.remember(cx, &forwarded, direction);
+                }
+                (Next::Forwarded(_), _) => {}
             }
-            *cx.ready = ready;
-        } else {
-            for ready in cx.ready.drain(..) {
-                cx.ports.drop(ready.buffer.0.into_frame(), Reason::Refused(verdict));
-            }
+        }
+        *cx.ready = ready;
+        if verdict != Verdict::Accept {
             self.condemn(cx, verdict);
         }
         verdict
@@ -189,18 +194,90 @@ impl<F: Frame> Flow<F> {
         } else {
             cx.retained.forget(&mut self.kept[direction]);
         }
+        let Agreed { rewritten, start, .. } = agreed;
+        let new = fin || !fresh.is_empty();
+        let leaving = Leaving { bytes: start..keep, fin: keep_fin, rewritten, new };
+        self.send(cx, packet, leaving, direction, port);
+    }
+
+    /// Sends of a packet what may leave, with a right checksum.
+    fn send<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        mut packet: Packet<F>,
+        Leaving { bytes, fin, rewritten, new }: Leaving,
+        direction: Direction,
+        port: Port,
+    ) {
         let headers = packet.headers();
-        let fin_stands = keep_fin == headers.flags.contains(Flags::FIN);
-        if agreed.start > 0 || keep != headers.payload_len() || !fin_stands {
-            packet.trim(agreed.start..keep, keep_fin);
+        let whole = bytes == (0..headers.payload_len());
+        if !whole || fin != headers.flags.contains(Flags::FIN) {
+            packet.trim(bytes, fin);
         }
-        if agreed.rewritten {
+        if rewritten {
             self.rewritten(cx, &mut packet, direction);
         }
-        if fin || !fresh.is_empty() {
+        if new {
             self.raise_ttl(cx, &mut packet, direction);
         }
         cx.ports.forward(packet, port.peer());
+    }
+
+    /// What a segment behind a gap is to do. Bytes that a rule may still change must not leave, nor must
+    /// those that their receiver might be able to read.
+    fn gap<L: Link<Frame = F>, P: Policy>(
+        &self,
+        cx: &Context<'_, L, P>,
+        direction: Direction,
+    ) -> Gap {
+        if cx.rules.edits_data() || self.tracker.may_have_no_gap(direction) {
+            Gap::Hold
+        } else {
+            Gap::Forward
+        }
+    }
+
+    /// Sends a packet that has a gap before it, or, if it brings nothing new, sends it again: its
+    /// receiver may have lost the first copy.
+    #[cold]
+    fn leave_early<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        early: Early<Buffer<F>>,
+        direction: Direction,
+        port: Port,
+    ) {
+        let Early { buffer: Buffer(packet), keep, keep_fin, rewritten, new } = early;
+        let counters = &mut cx.ports.counters;
+        if new {
+            counters.out_of_order += 1;
+            let end = data_seq(&packet) + keep + u32::from(keep_fin);
+            self.tracker.forwarded_early(direction, end);
+        } else {
+            counters.retransmitted += 1;
+        }
+        let leaving = Leaving { bytes: 0..keep, fin: keep_fin, rewritten, new };
+        self.send(cx, packet, leaving, direction, port);
+    }
+
+    /// Remembers bytes that left before their turn, and were shown now.
+    fn remember<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        forwarded: &Forwarded,
+        direction: Direction,
+    ) {
+        if !cx.rules.wants_data() {
+            return cx.retained.forget(&mut self.kept[direction]);
+        }
+        let mut seq = forwarded.seq;
+        for half in fresh_halves(forwarded) {
+            // In pieces, so that where not all can be remembered the newest are.
+            for piece in half.chunks(PIECE) {
+                cx.retained.record(&mut self.kept[direction], seq, piece);
+                seq += u32::try_from(piece.len()).unwrap_or(u32::MAX);
+            }
+        }
     }
 
     /// Sends a copy of what has left before: the receiver may have lost the first.
@@ -211,24 +288,21 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
         port: Port,
     ) {
+        let len = packet.headers().payload_len();
+        let mut agreed = Agreed { rewritten: false, start: 0, forgotten: false };
         if cx.rules.wants_data() {
-            let len = packet.headers().payload_len();
-            let Agreed { rewritten, start, forgotten } =
-                self.agree(cx, &mut packet, len, direction);
-            if forgotten {
+            agreed = self.agree(cx, &mut packet, len, direction);
+            if agreed.forgotten {
                 packet = match self.forgotten(cx, packet, port) {
                     Some(packet) => packet,
                     None => return,
                 };
             }
-            if start > 0 {
-                packet.trim(start..len, true);
-            }
-            if rewritten {
-                self.rewritten(cx, &mut packet, direction);
-            }
         }
-        cx.ports.forward(packet, port.peer());
+        let Agreed { rewritten, start, .. } = agreed;
+        let fin = packet.headers().flags.contains(Flags::FIN);
+        let leaving = Leaving { bytes: start..len, fin, rewritten, new: false };
+        self.send(cx, packet, leaving, direction, port);
     }
 
     /// Makes the first `old` bytes of a packet, which left once, say what they said then. Without
@@ -287,6 +361,18 @@ impl<F: Frame> Flow<F> {
     }
 }
 
+/// What leaves of a packet.
+#[derive(Clone, Debug)]
+struct Leaving {
+    /// Payload offsets.
+    bytes: Range<u32>,
+    fin: bool,
+    /// Bytes were changed, so that the checksum is wrong.
+    rewritten: bool,
+    /// It brings what has not left before.
+    new: bool,
+}
+
 /// What became of the bytes of a packet that left before.
 #[derive(Clone, Copy, Debug)]
 struct Agreed {
@@ -304,7 +390,32 @@ fn data_seq<F: Frame>(packet: &Packet<F>) -> Seq {
     headers.seq + u32::from(headers.flags.contains(Flags::SYN))
 }
 
-fn range<'a>(payload: &'a [u8], range: &std::ops::Range<u32>) -> &'a [u8] {
+fn push_fresh<'a, F: Frame>(data: &mut Data<'a>, part: &'a Next<Buffer<F>>) {
+    match part {
+        Next::Held(ready) => data.push(range(ready.buffer.0.payload(), &ready.fresh)),
+        Next::Forwarded(forwarded) => {
+            for half in fresh_halves(forwarded) {
+                data.push(half);
+            }
+        }
+    }
+}
+
+/// What was never shown of bytes that have left, in the two pieces in which they lie.
+fn fresh_halves(forwarded: &Forwarded) -> [&[u8]; 2] {
+    let (front, back) = forwarded.bytes.as_slices();
+    let skip = usize::try_from(forwarded.fresh.start).unwrap_or(usize::MAX);
+    // What has left early is fresh to its end.
+    [
+        front.get(skip..).unwrap_or_default(),
+        back.get(skip.saturating_sub(front.len())..).unwrap_or_default(),
+    ]
+}
+
+/// A guess: small against what one direction may have remembered.
+const PIECE: usize = 4096;
+
+fn range<'a>(payload: &'a [u8], range: &Range<u32>) -> &'a [u8] {
     let start = usize::try_from(range.start).unwrap_or(usize::MAX);
     let end = usize::try_from(range.end).unwrap_or(usize::MAX);
     payload.get(start..end).unwrap_or_default()

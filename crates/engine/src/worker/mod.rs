@@ -12,15 +12,16 @@ mod track;
 use ahash::RandomState;
 use tollgate_link::{Link, Port};
 use tollgate_policy::{Phase, Policy, Reports};
-use tollgate_tcp::{Ready, State, Timeouts};
+use tollgate_tcp::{Next, State, Timeouts};
 use tollgate_wire::{Packet, Timestamp};
 
 use crate::buffer::Buffer;
 use crate::config::Config;
 use crate::counters::{Cause, Counters, Reason};
-use crate::flow::{Context, Flow, HeldTotal};
+use crate::flow::{Context, Flow};
 use crate::fragments::Fragments;
 use crate::half_open::{HalfOpen, Lots};
+use crate::held::HeldTotal;
 use crate::identity::Standing;
 use crate::mesh::Mesh;
 use crate::neighbours::Neighbours;
@@ -61,7 +62,7 @@ pub struct Worker<L: Link, P> {
     arrivals: Vec<Arrival<L::Frame>>,
     notices: Vec<Notice<L::Frame>>,
     handed: Vec<(L::Frame, Port)>,
-    ready: Vec<Ready<Buffer<L::Frame>>>,
+    ready: Vec<Next<Buffer<L::Frame>>>,
 }
 
 /// A packet that has been parsed and found whole.
@@ -100,8 +101,10 @@ pub struct Gauges {
     pub half_open: u64,
     /// Frames that wait behind a gap.
     pub held_frames: u64,
-    /// Bytes of their payloads.
+    /// Bytes that wait behind a gap, in those frames or as copies of such as have left.
     pub held_bytes: u64,
+    /// Runs of them without a gap in them.
+    pub held_extents: u64,
     /// Bytes that have left and are remembered until they are acknowledged.
     pub retained_bytes: u64,
     /// Fragments that wait for others.
@@ -141,7 +144,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             pressed: config.timeouts.under_pressure(),
             lots: Lots::new(config.seed),
             numbers: Numbers::new(),
-            held: HeldTotal::default(),
+            held: HeldTotal::new(&config),
             pick_up_until: Timestamp::default(),
             retained: Retained::new(&config),
             standings: [0; Standing::PLACES],
@@ -226,6 +229,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             half_open: self.half_open.len() as u64 - self.half_open_unseen,
             held_frames: self.held.frames,
             held_bytes: self.held.bytes,
+            held_extents: self.held.extents,
             retained_bytes: self.retained.bytes(),
             fragments: self.fragments.frames(),
             datagrams: self.fragments.datagrams(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{ACK, FIN, Frame, Gate, SYN, handshake, small};
+use crate::common::{ACK, FIN, Frame, Gate, RST, SYN, handshake, small};
 use tollgate_engine::{Cause, Config, Limits, Reason};
 use tollgate_link::memory::MemoryLink;
 use tollgate_policy::{Phase, Verdict};
@@ -178,7 +178,16 @@ fn traffic_keeps_a_connection_alive_without_a_timer_being_touched() {
 fn expiry_drops_what_was_held() {
     let mut gate = Gate::new();
     gate.establish();
-    gate.put(&Frame::client(100, 1, ACK, b"beyond a gap that is never filled"));
+    let beyond = Frame::client(100, 1, ACK, b"beyond a gap that is never filled");
+    assert_eq!(gate.put(&beyond), [beyond.crossed()]);
+    assert_eq!(gate.worker.gauges().held_bytes, 33);
+    gate.wait(Duration::from_secs(3601));
+    assert_eq!(gate.worker.gauges().held_bytes, 0);
+    gate.finish();
+
+    let mut gate = Gate::editing(small());
+    gate.establish();
+    assert_eq!(gate.put(&beyond), []);
     gate.wait(Duration::from_secs(3601));
     assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::Expired)), 1);
 }
@@ -201,7 +210,7 @@ fn a_clock_that_jumps_forwards_and_backwards_loses_nothing() {
 #[test]
 fn what_a_flow_may_hold_is_bounded_and_so_is_what_all_hold() {
     let held = Limits { frames: 8, ..Limits::default() };
-    let mut gate = Gate::with(Config { held, held_frames_max: 12, ..small() });
+    let mut gate = Gate::editing(Config { held, held_frames_max: 12, ..small() });
     for number in 0..2 {
         for frame in handshake() {
             gate.put(&frame.between(&client(number), crate::common::SERVER));
@@ -216,6 +225,42 @@ fn what_a_flow_may_hold_is_bounded_and_so_is_what_all_hold() {
     let fill = Frame::client(1, 1, ACK, b"0123456789").between(&client(0), crate::common::SERVER);
     assert_eq!(gate.put(&fill).len(), 9);
     assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::HeldFull)), 28);
+}
+
+#[test]
+fn copies_of_what_left_early_are_bounded_for_a_flow_and_for_all() {
+    let held = Limits { bytes: 100, extents: 4, ..Limits::default() };
+    let config = Config { held, held_bytes_max: 800, held_extents_max: 100, ..small() };
+    let mut gate = Gate::with(config);
+    gate.policy().writes = false;
+    for number in 0..100 {
+        for frame in handshake() {
+            gate.put(&frame.between(&client(number), crate::common::SERVER));
+        }
+        for segment in 0..30 {
+            // Behind one gap, or each behind a gap of its own.
+            let at = if number % 2 == 0 { 2 + segment * 10 } else { 2 + segment * 20 };
+            let data = Frame::client(at, 1, ACK, b"0123456789");
+            gate.put(&data.between(&client(number), crate::common::SERVER));
+            let gauges = gate.worker.gauges();
+            assert!(gauges.held_bytes <= 800 && gauges.held_extents <= 100, "{gauges:?}");
+        }
+    }
+    let gauges = gate.worker.gauges();
+    assert!(gauges.held_bytes > 600, "{gauges:?}");
+    // What is in order always passes, and frees what waited.
+    for number in 0..100 {
+        let fill = Frame::client(1, 1, ACK, b"_").between(&client(number), crate::common::SERVER);
+        assert_eq!(gate.put(&fill), [fill.crossed()]);
+    }
+    for number in 0..100 {
+        let rst = Frame::client(2, 1, RST, b"").between(&client(number), crate::common::SERVER);
+        gate.put(&rst);
+    }
+    gate.wait(Duration::from_secs(3601));
+    let gauges = gate.worker.gauges();
+    assert_eq!((gauges.held_bytes, gauges.held_extents), (0, 0));
+    assert!(gate.finish().dropped_for(Reason::Cause(Cause::HeldFull)) > 1000);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::common::{ACK, FIN, Frame, Gate, PSH, SYN, small};
 use tollgate_engine::{Cause, Config, Midstream, Reason};
-use tollgate_policy::{Phase, Verdict};
+use tollgate_policy::{Interest, Phase, Verdict};
 use tollgate_wire::Direction;
 
 /// A connection with "hello" from the client and "world" from the server behind it.
@@ -60,14 +60,22 @@ fn without_a_gap_nothing_is_lost_and_each_byte_is_shown_once() {
 
 #[test]
 fn what_was_held_behind_a_gap_is_given_up_and_comes_again() {
-    let mut gate = in_the_middle();
-    assert_eq!(gate.put(&Frame::client(10, 6, ACK, b"late")), []);
-    gate.worker.resume(gate.now);
-    // The four bytes before it crossed unseen; the sender repeats what it held.
-    let again = Frame::client(10, 6, PSH | ACK, b"late");
-    assert_eq!(gate.put(&again), [again.crossed()]);
-    let counters = gate.finish();
-    assert_eq!(counters.dropped_for(Reason::Cause(Cause::Bypassed)), 1);
+    for interest in [Interest::EVENTS, Interest::EVENTS | Interest::EDIT_DATA] {
+        let mut gate = in_the_middle();
+        gate.policy().interest = interest;
+        let policy = std::mem::take(gate.policy());
+        gate.worker.replace_policy(policy);
+        let holds = interest.contains(Interest::EDIT_DATA);
+        let left = gate.put(&Frame::client(10, 6, ACK, b"late"));
+        assert_eq!(left.len(), usize::from(!holds));
+        gate.worker.resume(gate.now);
+        // The four bytes before it crossed unseen; the sender repeats what it held.
+        let again = Frame::client(10, 6, PSH | ACK, b"late");
+        assert_eq!(gate.put(&again), [again.crossed()]);
+        assert_eq!(gate.worker.gauges().held_bytes, 0);
+        let counters = gate.finish();
+        assert_eq!(counters.dropped_for(Reason::Cause(Cause::Bypassed)), u64::from(holds));
+    }
 }
 
 #[test]

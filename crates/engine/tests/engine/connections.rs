@@ -6,7 +6,7 @@ use crate::common::{ACK, CLIENT_ISN, FIN, Frame, Gate, PSH, RST, SYN, Seen, hand
 use tollgate_engine::{Cause, Config, Counters, Midstream, PortCounters, Reason};
 use tollgate_link::Port;
 use tollgate_policy::{Interest, Phase, Report, Verdict};
-use tollgate_tcp::Invalid;
+use tollgate_tcp::{Invalid, State};
 use tollgate_wire::Direction;
 
 #[test]
@@ -70,8 +70,49 @@ fn a_retransmission_is_forwarded_and_not_shown_again() {
 }
 
 #[test]
-fn a_gap_holds_frames_back_and_then_lets_them_go_in_order_and_in_one_event() {
+fn what_is_behind_a_gap_leaves_at_once_and_is_shown_in_one_event_when_the_gap_closes() {
     let mut gate = Gate::new();
+    gate.establish();
+    let [first, second, third] = [(1, b"one"), (4, b"two"), (7, b"six")]
+        .map(|(seq, bytes)| Frame::client(seq, 1, ACK, bytes));
+    gate.events();
+    for early in [&third, &second, &third] {
+        assert_eq!(gate.put(early), [early.crossed()]);
+    }
+    assert_eq!(gate.events(), ["packet up established"; 3]);
+    let gauges = gate.worker.gauges();
+    assert_eq!((gauges.held_frames, gauges.held_bytes, gauges.held_extents), (0, 6, 1));
+    assert_eq!(gate.put(&first), [first.crossed()]);
+    assert_eq!(gate.events().last().unwrap(), "data up onetwosix");
+    let counters = gate.finish();
+    assert_eq!((counters.out_of_order, counters.retransmitted), (2, 1));
+}
+
+/// What waits decides, so that a gap never has frames and copies behind it.
+#[test]
+fn a_policy_that_comes_or_goes_while_there_is_a_gap_changes_nothing_behind_it() {
+    for edits_first in [false, true] {
+        let mut gate = if edits_first { Gate::editing(small()) } else { Gate::new() };
+        gate.establish();
+        let early = Frame::client(4, 1, ACK, b"two");
+        assert_eq!(gate.put(&early).len(), usize::from(!edits_first));
+        let mut policy = std::mem::take(gate.policy());
+        policy.interest.toggle(Interest::EDIT_DATA);
+        gate.worker.replace_policy(policy);
+        let later = Frame::client(7, 1, ACK, b"six");
+        assert_eq!(gate.put(&later).len(), usize::from(!edits_first));
+        let fill = Frame::client(1, 1, ACK, b"one");
+        assert_eq!(gate.put(&fill).len(), if edits_first { 3 } else { 1 });
+        let next = Frame::client(13, 1, ACK, b"xyz");
+        assert_eq!(gate.put(&next).len(), usize::from(edits_first));
+        assert_eq!(gate.policy().stream(Direction::ToServer), b"onetwosix");
+        gate.finish();
+    }
+}
+
+#[test]
+fn where_rules_edit_a_gap_holds_frames_back_and_lets_them_go_in_order_and_in_one_event() {
+    let mut gate = Gate::editing(small());
     gate.establish();
     let [first, second, third] = [(1, b"one"), (4, b"two"), (7, b"six")]
         .map(|(seq, bytes)| Frame::client(seq, 1, ACK, bytes));
@@ -85,8 +126,8 @@ fn a_gap_holds_frames_back_and_then_lets_them_go_in_order_and_in_one_event() {
 }
 
 #[test]
-fn frames_of_one_batch_that_are_out_of_order_leave_in_order() {
-    let mut gate = Gate::new();
+fn where_rules_edit_frames_of_one_batch_that_are_out_of_order_leave_in_order() {
+    let mut gate = Gate::editing(small());
     gate.establish();
     let frames = [(4, b"two"), (1, b"one")].map(|(seq, bytes)| Frame::client(seq, 1, ACK, bytes));
     assert_eq!(gate.put_all(&frames), [frames[1].crossed(), frames[0].crossed()]);
@@ -97,9 +138,10 @@ fn frames_of_one_batch_that_are_out_of_order_leave_in_order() {
 fn of_two_overlapping_segments_the_first_wins_on_the_wire_and_for_the_rules() {
     let mut gate = Gate::new();
     gate.establish();
-    assert_eq!(gate.put(&Frame::client(5, 1, ACK, b"AAAA")), []);
-    assert_eq!(gate.put(&Frame::client(3, 1, ACK, b"BBBB")), []);
-    let out = gate.put(&Frame::client(1, 1, ACK, b"cc"));
+    let frames = [(5, &b"AAAA"[..]), (3, b"BBBB"), (1, b"cc")];
+    let frames = frames.map(|(seq, bytes)| Frame::client(seq, 1, ACK, bytes));
+    let out: Vec<Seen> = frames.iter().flat_map(|frame| gate.put(frame)).collect();
+    assert_eq!(out.len(), 3);
     let mut wire = [b'?'; 8];
     for seen in &out {
         let start = usize::try_from(seen.seq - CLIENT_ISN - 1).unwrap();
@@ -128,14 +170,15 @@ fn half_closed_data_is_shown_and_forwarded() {
 }
 
 #[test]
-fn a_fin_before_its_data_waits_for_it() {
+fn a_fin_before_its_data_leaves_and_ends_nothing_yet() {
     let mut gate = Gate::new();
     gate.establish();
     gate.events();
     let fin = Frame::client(4, 1, FIN | ACK, b"");
     let data = Frame::client(1, 1, ACK, b"abc");
-    assert_eq!(gate.put(&fin), []);
-    assert_eq!(gate.put(&data), [data.crossed(), fin.crossed()]);
+    assert_eq!(gate.put(&fin), [fin.crossed()]);
+    assert_eq!(gate.worker.gauges().flows[State::Established as usize], 1);
+    assert_eq!(gate.put(&data), [data.crossed()]);
     assert_eq!(
         gate.events(),
         ["packet up established", "packet up established", "data up abc end"]
@@ -164,7 +207,7 @@ fn an_exact_rst_ends_it_and_a_blind_one_does_not() {
 
 #[test]
 fn a_rst_drops_what_was_held() {
-    let mut gate = Gate::new();
+    let mut gate = Gate::editing(small());
     gate.establish();
     assert_eq!(gate.put(&Frame::client(9, 1, ACK, b"held")), []);
     gate.put(&Frame::server(1, 1, RST | ACK, b""));
@@ -391,9 +434,10 @@ fn sack_of(blocks: &[(u32, u32)]) -> Vec<u8> {
 fn selective_acknowledgments_of_what_has_not_left_are_taken_out() {
     for (blocks, honest) in [
         (&[(6, 9)][..], &[(6, 9)][..]),
-        (&[(6, 10)], &[]),
+        (&[(12, 16)], &[(12, 16)]),
+        (&[(12, 17)], &[]),
         (&[(2_000_000, 2_000_004), (6, 9)], &[(6, 9)]),
-        (&[(6, 9), (12, 16)], &[(6, 9)]),
+        (&[(6, 9), (12, 17)], &[(6, 9)]),
         // The first may report a duplicate below what is acknowledged (RFC 2883), no other may.
         (&[(1, 3), (6, 9)], &[(1, 3), (6, 9)]),
         (&[(6, 9), (1, 3)], &[(6, 9)]),
@@ -402,7 +446,7 @@ fn selective_acknowledgments_of_what_has_not_left_are_taken_out() {
         let mut gate = Gate::new();
         gate.establish();
         gate.put(&Frame::client(1, 1, ACK, b"12345678"));
-        gate.put(&Frame::client(12, 1, ACK, b"held"));
+        gate.put(&Frame::client(12, 1, ACK, b"left"));
         let ack = Frame { options: sack_of(blocks), ..Frame::server(1, 5, ACK, b"data") };
         gate.worker.link_mut().inject(Port::B, &ack.bytes());
         gate.worker.poll(gate.now);

@@ -75,14 +75,17 @@ fn what_is_partly_new_brings_the_new_part_behind_the_old_bytes() {
 }
 
 #[test]
-fn what_was_held_agrees_with_what_had_left_and_is_remembered_itself() {
+fn what_left_early_wins_over_what_fills_its_gap_and_is_remembered_later() {
     let mut gate = Gate::new();
     gate.establish();
     gate.put(&data(1, b"AAAA"));
-    assert_eq!(gate.put(&data(7, b"CCCC")), []);
+    let early = data(7, b"CCCC");
+    assert_eq!(gate.put(&early), [early.crossed()]);
+    let lie = data(7, b"????");
+    assert_eq!(gate.put(&lie), [early.crossed()]);
     let filler = data(3, b"XXBBXX");
-    let out = gate.put(&filler);
-    assert_eq!(out, [with(&filler, b"AABBCC"), data(7, b"CCCC").crossed()]);
+    assert_eq!(gate.put(&filler), [with(&filler, b"AABBCC")]);
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"AAAABBCCCC");
     let all = data(1, b"??????????");
     assert_eq!(gate.put(&all), [with(&all, b"AAAABBCCCC")]);
     gate.finish();

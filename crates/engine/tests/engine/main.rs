@@ -20,6 +20,7 @@ mod frames;
 mod hostile;
 mod icmp;
 mod normal;
+mod recovery;
 mod remedies;
 mod simulation;
 mod ttl;

@@ -235,7 +235,7 @@ fn an_established_connection_that_loses_a_direction_is_noticed_by_its_acknowledg
 
 #[test]
 fn what_waits_behind_a_gap_leaves_when_its_connection_is_let_cross() {
-    let mut gate = Gate::with(with(Remedy::DropPacket, Remedy::Bypass));
+    let mut gate = Gate::editing(with(Remedy::DropPacket, Remedy::Bypass));
     gate.establish();
     let early = Frame::server(10, 1, ACK, b"early");
     stay(&mut gate, &early);
@@ -415,7 +415,7 @@ fn a_connection_that_crosses_uninspected_is_forgotten_when_it_is_silent() {
 /// An established connection with a segment that waits behind a gap, in a moment gone by.
 fn gapped(gap_timeout: Remedy, held_frames_max: u64) -> Gate {
     let remedies = Remedies { gap_timeout, ..Remedies::default() };
-    let mut gate = Gate::with(Config { remedies, held_frames_max, ..small() });
+    let mut gate = Gate::editing(Config { remedies, held_frames_max, ..small() });
     gate.establish();
     stay(&mut gate, &up(10, "early"));
     gate
@@ -435,6 +435,21 @@ fn what_waits_behind_a_gap_that_nobody_fills_is_given_up_and_the_connection_goes
     let counters = gate.finish();
     assert_eq!(counters.troubles, [0, 0, 1]);
     assert_eq!(counters.dropped_for(Reason::Cause(Cause::GapTimeout)), 1);
+}
+
+/// Its receiver may have it, so that a copy with other bytes must not leave, however old the gap.
+#[test]
+fn what_left_behind_a_gap_that_nobody_fills_stays_remembered() {
+    let mut gate = Gate::new();
+    gate.establish();
+    pass(&mut gate, &up(10, "early"));
+    for _ in 0..40 {
+        gate.wait(Duration::from_secs(3));
+    }
+    assert_eq!(gate.put(&up(10, "EARLY")), [up(10, "early").crossed()]);
+    pass(&mut gate, &up(1, "last ones"));
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"last onesearly");
+    gate.finish();
 }
 
 #[test]
@@ -486,7 +501,7 @@ fn old_gaps_go_first_when_there_is_little_room_for_what_waits() {
 
 #[test]
 fn a_fin_that_waits_alone_is_given_up_too() {
-    let mut gate = Gate::new();
+    let mut gate = Gate::editing(small());
     gate.establish();
     stay(&mut gate, &Frame::client(10, 1, FIN | ACK, b""));
     for _ in 0..22 {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::common::{ACK, FIN, Frame, Gate, PSH, RST, SYN, Seen, handshake};
+use crate::common::{ACK, FIN, Frame, Gate, PSH, RST, SYN, Seen, handshake, small};
 use tollgate_engine::{Cause, Reason};
 use tollgate_link::Port;
 use tollgate_policy::{Phase, Verdict};
+use tollgate_wire::Direction;
 
 /// (leaves at, sequence number, acknowledgment if the bit is set) of each RST; nothing else may
 /// have left.
@@ -55,7 +56,7 @@ fn dropping_the_first_syn_drops_the_connection_silently_and_a_new_syn_is_asked_a
 
 #[test]
 fn data_that_a_rule_refuses_never_leaves_nor_what_was_held_behind_it() {
-    let mut gate = Gate::new();
+    let mut gate = Gate::editing(small());
     gate.establish();
     gate.put(&Frame::client(5, 1, ACK, b"more"));
     gate.put(&Frame::client(13, 1, ACK, b"beyond"));
@@ -66,6 +67,29 @@ fn data_that_a_rule_refuses_never_leaves_nor_what_was_held_behind_it() {
     let counters = gate.finish();
     assert_eq!(counters.dropped_for(Reason::Refused(Verdict::Drop)), 3);
     assert_eq!((counters.rsts, counters.connections(Phase::Dropped)), (0, 1));
+}
+
+/// Their receiver cannot read them without what is refused; and it expects nothing beyond that.
+#[test]
+fn a_verdict_on_what_fills_a_gap_ends_what_left_behind_it() {
+    for verdict in [Verdict::Drop, Verdict::Reset] {
+        let mut gate = Gate::new();
+        gate.establish();
+        gate.put(&Frame::client(1, 1, ACK, b"good"));
+        for early in [Frame::client(9, 1, ACK, b"more"), Frame::client(20, 1, ACK, b"beyond")] {
+            assert_eq!(gate.put(&early), [early.crossed()]);
+        }
+        gate.policy().on_data = verdict;
+        let out = gate.put(&Frame::client(5, 1, ACK, b"evil"));
+        assert_eq!(gate.policy().stream(Direction::ToServer), b"goodevilmore");
+        let expected = [(TO_CLIENT, 5001, None), (TO_SERVER, 1001, None), (TO_SERVER, 1005, None)];
+        assert_eq!(rsts(&out), expected[..if verdict == Verdict::Reset { 3 } else { 0 }]);
+        let again = gate.put(&Frame::client(9, 1, ACK, b"more"));
+        assert!(again.iter().all(|seen| seen.port == TO_CLIENT && seen.has(RST)), "{again:?}");
+        assert_eq!(gate.worker.gauges().held_bytes, 0);
+        let counters = gate.finish();
+        assert_eq!(counters.dropped_for(Reason::Refused(verdict)), 1);
+    }
 }
 
 #[test]

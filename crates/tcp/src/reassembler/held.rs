@@ -44,9 +44,8 @@ pub(super) struct HeldFrames<B> {
     slots: Vec<Slot<B>>,
     /// Slots without buffer and without piece.
     free: Vec<u32>,
+    /// Extents are runs of pieces that touch.
     sizes: Held,
-    /// Runs of pieces that touch.
-    extents: u32,
     /// Where the stream ends, if a held buffer says so. No piece reaches beyond it but the FIN's.
     fin: Option<i64>,
 }
@@ -77,7 +76,6 @@ impl<B> Default for HeldFrames<B> {
             slots: Vec::new(),
             free: Vec::new(),
             sizes: Held::default(),
-            extents: 0,
             fin: None,
         }
     }
@@ -98,7 +96,7 @@ impl<B: Payload> HeldFrames<B> {
         let rewritten = self.rewrite(&fit, &mut buffer);
         let slot = self.store(Slot { buffer: Some(buffer), fit, rewritten, pieces: 0 });
         self.own_the_gaps(&fit, first, slot);
-        self.extents = runs;
+        self.sizes.extents = runs;
         self.sizes.frames += 1;
         self.sizes.bytes = bytes;
         if fit.fin {
@@ -113,7 +111,7 @@ impl<B: Payload> HeldFrames<B> {
         while let Some(piece) = self.pieces.front().copied().filter(|piece| piece.start <= edge) {
             self.pieces.pop_front();
             let touches = self.pieces.front().is_some_and(|next| next.start == piece.end);
-            self.extents -= u32::from(!touches);
+            self.sizes.extents -= u32::from(!touches);
             let Some(slot) = self.slots.get_mut(index(piece.slot)) else { continue };
             slot.pieces -= 1;
             let (buffer, fit, rewritten) = (slot.buffer.take(), slot.fit, slot.rewritten);
@@ -184,7 +182,7 @@ impl<B: Payload> HeldFrames<B> {
     fn runs_with(&self, fit: &Fit, first: usize) -> Option<u32> {
         let before = first.checked_sub(1).and_then(|index| self.pieces.get(index));
         let mut touches = before.is_some_and(|piece| piece.end == fit.start);
-        let (mut cursor, mut runs, mut fresh) = (fit.start, self.extents, false);
+        let (mut cursor, mut runs, mut fresh) = (fit.start, self.sizes.extents, false);
         for piece in self.pieces.range(first..).take_while(|piece| piece.start < fit.end()) {
             if piece.start > cursor {
                 fresh = true;
@@ -246,14 +244,13 @@ impl<B: Payload> HeldFrames<B> {
             runs += u32::from(piece.start != end);
             end = piece.end;
         }
-        debug_assert_eq!(runs, self.extents, "runs are counted");
         debug_assert!(self.fin.is_none_or(|fin| end <= fin + 1), "nothing beyond the FIN");
         let (mut frames, mut bytes) = (0, 0);
         for buffer in self.slots.iter().filter_map(|slot| slot.buffer.as_ref()) {
             frames += 1;
             bytes += length(buffer);
         }
-        debug_assert_eq!(Held { frames, bytes }, self.sizes, "sizes are counted");
+        debug_assert_eq!(Held { frames, bytes, extents: runs }, self.sizes, "sizes are counted");
     }
 }
 
@@ -263,12 +260,12 @@ fn index(slot: u32) -> usize {
 }
 
 /// The bytes at positions `start..end` of a payload whose first is at `origin`.
-fn span(payload: &[u8], origin: i64, start: i64, end: i64) -> Option<&[u8]> {
+pub(super) fn span(payload: &[u8], origin: i64, start: i64, end: i64) -> Option<&[u8]> {
     let (from, to) = (usize::try_from(start - origin).ok()?, usize::try_from(end - origin).ok()?);
     payload.get(from..to)
 }
 
-fn span_mut(payload: &mut [u8], origin: i64, start: i64, end: i64) -> Option<&mut [u8]> {
+pub(super) fn span_mut(payload: &mut [u8], origin: i64, start: i64, end: i64) -> Option<&mut [u8]> {
     let (from, to) = (usize::try_from(start - origin).ok()?, usize::try_from(end - origin).ok()?);
     payload.get_mut(from..to)
 }

@@ -5,10 +5,6 @@ use tollgate_wire::{Direction, Flags, Seq, Timestamp};
 use super::{Step, Tracker};
 use crate::{Invalid, Segment};
 
-/// How far beyond the first byte that was seen the receiver of a connection picked up in the middle
-/// may have read, in bytes. A guess: no window in use is wider.
-const PICKUP_MAX: u32 = 16 << 20;
-
 impl Tracker {
     pub(super) fn check_ack(&self, direction: Direction, segment: &Segment) -> Result<(), Invalid> {
         let (half, peer) = (&self.halves[direction], &self.halves[direction.reverse()]);
@@ -29,7 +25,7 @@ impl Tracker {
     #[must_use]
     pub fn is_in_flight(&self, direction: Direction, seq: Seq) -> bool {
         let acknowledged = self.acknowledged(direction);
-        seq.at_or_after(acknowledged) && seq.at_or_before(self.halves[direction].forwarded)
+        seq.at_or_after(acknowledged) && seq.at_or_before(self.halves[direction].end_max)
     }
 
     /// Whether the SACK block `(left, right)` of a segment that travels in `direction` names only what
@@ -46,7 +42,7 @@ impl Tracker {
         let peer = &self.halves[direction.reverse()];
         let named = Segment { ack: right, ..*segment };
         let has_left =
-            right.at_or_before(peer.forwarded) || self.is_read_before_us(direction, &named);
+            right.at_or_before(peer.end_max) || self.is_read_before_us(direction, &named);
         let lowest =
             if is_first { segment.ack - self.halves[direction].slack() } else { segment.ack };
         left.before(right) && has_left && left.at_or_after(lowest)
@@ -55,7 +51,7 @@ impl Tracker {
     /// Whether `segment` acknowledges what passed before a connection was picked up.
     pub(super) fn is_read_before_us(&self, direction: Direction, segment: &Segment) -> bool {
         let peer = &self.halves[direction.reverse()];
-        self.midstream && peer.young && segment.ack.0.wrapping_sub(peer.start.0) < PICKUP_MAX
+        self.midstream && peer.is_near_start(segment.ack)
     }
 
     /// Where the window ends for this segment, as the number after the last byte it may carry.
@@ -94,7 +90,7 @@ impl Tracker {
         if segment.ack.after(peer.forwarded) {
             // Only in a connection picked up in the middle: what the receiver has read is gone by.
             peer.commit(segment.ack.max(peer.next), false);
-            peer.forwarded = segment.ack;
+            peer.forward(segment.ack);
         }
         let half = &mut self.halves[direction];
         // RFC 7323 section 4.3: only what starts at or before the last ACK moves the clock, or

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tollgate_wire::{Direction, Flags, Options, Timestamp, Timestamps};
 
-use crate::support::{C, ENDS, Fate, Gate, Packet, S, cases};
+use crate::support::{C, ENDS, Fate, Gate, Packet, S, cases, gaps};
 
 #[derive(Clone, Debug)]
 struct Wild {
@@ -62,6 +62,10 @@ fn wild() -> impl Strategy<Value = Wild> {
     )
 }
 
+fn wilds() -> impl Strategy<Value = Vec<Wild>> {
+    prop::collection::vec(wild(), 1..60)
+}
+
 fn packet(wild: &Wild, fill: u8) -> Packet {
     let flags = Flags::from_bits_truncate(wild.flags);
     let text = char::from(fill).to_string().repeat(wild.len);
@@ -106,7 +110,11 @@ fn play(gate: &mut Gate, list: &[Wild]) -> Result<(), TestCaseError> {
             generation = gate.reopened;
             readers = [Readers::default(), Readers::default()];
         }
-        let Fate::Left(packets) = fate else { continue };
+        let packets = match fate {
+            Fate::Left(packets) => packets,
+            Fate::Early(packet) => vec![packet],
+            _ => continue,
+        };
         for packet in &packets {
             prop_assert!(
                 packet.bytes.is_empty() || !packet.flags.intersects(Flags::SYN | Flags::RST)
@@ -132,23 +140,23 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn nothing_wild_opens_anything_unseen(list in prop::collection::vec(wild(), 1..60)) {
-        play(&mut Gate::default(), &list)?;
+    fn nothing_wild_opens_anything_unseen(list in wilds(), gap in gaps()) {
+        play(&mut Gate { gap, ..Gate::default() }, &list)?;
     }
 
     #[test]
-    fn nothing_wild_in_an_open_connection_leaves_unseen(list in prop::collection::vec(wild(), 1..60)) {
-        play(&mut crate::support::established(), &list)?;
+    fn nothing_wild_in_an_open_connection_leaves_unseen(list in wilds(), gap in gaps()) {
+        play(&mut Gate { gap, ..crate::support::established() }, &list)?;
     }
 
     #[test]
-    fn nothing_wild_with_timestamps_leaves_unseen(list in prop::collection::vec(wild(), 1..60)) {
-        play(&mut crate::support::established_with_timestamps(), &list)?;
+    fn nothing_wild_with_timestamps_leaves_unseen(list in wilds(), gap in gaps()) {
+        play(&mut Gate { gap, ..crate::support::established_with_timestamps() }, &list)?;
     }
 
     #[test]
-    fn nothing_wild_panics_in_a_connection_picked_up(list in prop::collection::vec(wild(), 1..60)) {
-        let mut gate = Gate { pickup: true, ..Gate::default() };
+    fn nothing_wild_panics_in_a_connection_picked_up(list in wilds(), gap in gaps()) {
+        let mut gate = Gate { pickup: true, gap, ..Gate::default() };
         for (wild, fill) in list.iter().zip((b'A'..=b'z').cycle()) {
             gate.packet(packet(wild, fill));
         }

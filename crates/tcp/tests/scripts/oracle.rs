@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tollgate_tcp::{Limits, Push, Ready, Reassembler};
+use tollgate_tcp::{Early, Forwarded, Gap, Limits, Next, Push, Ready, Reassembler};
 use tollgate_wire::{Flags, Seq};
 
-use crate::support::{C, Packet, cases};
+use crate::support::{C, Packet, cases, gaps};
 
 /// One segment: where it begins, how long it is, whether a FIN follows.
 #[derive(Clone, Debug)]
@@ -50,6 +50,23 @@ impl Naive {
         (0..self.edge).map(|position| self.bytes[&position]).collect()
     }
 
+    /// Whether anything lies beyond a gap.
+    fn is_waiting(&self) -> bool {
+        self.bytes.range(self.edge..).next().is_some()
+            || self.fin.is_some_and(|fin| fin > self.edge)
+    }
+
+    /// Bytes beyond the gap, and runs of them.
+    fn beyond(&self) -> (u32, u32) {
+        let (mut bytes, mut runs, mut end) = (0, 0, None);
+        for (&position, _) in self.bytes.range(self.edge..) {
+            bytes += 1;
+            runs += u32::from(end != Some(position));
+            end = Some(position + 1);
+        }
+        (bytes, runs)
+    }
+
     fn ended(&self) -> bool {
         self.fin == Some(self.edge)
     }
@@ -62,7 +79,8 @@ struct Out {
     ended: bool,
     /// Every copy of a position that left, unless it was committed before it arrived.
     copies: Vec<(i32, u8)>,
-    frames: usize,
+    /// Where FINs stood that left.
+    fins: Vec<i32>,
 }
 
 impl Out {
@@ -85,7 +103,32 @@ impl Out {
                 self.copies.push((position, byte));
             }
         }
-        self.frames += 1;
+        if keep_fin {
+            self.fins.push(offset + i32::try_from(keep).unwrap());
+        }
+    }
+
+    fn show(&mut self, Forwarded { mut bytes, fresh, seq, fin }: Forwarded) {
+        assert!(!self.ended || (fresh.is_empty() && !fin), "nothing after the end");
+        assert!(!fresh.is_empty() || fin, "what brings nothing does not come out");
+        let at = usize::try_from(seq.distance(self.start)).unwrap();
+        assert_eq!(at, self.shown.len(), "in order, once");
+        let fresh = fresh.start as usize..fresh.end as usize;
+        self.shown.extend_from_slice(&bytes.make_contiguous()[fresh]);
+        self.ended |= fin;
+    }
+
+    /// What leaves ahead of its turn.
+    fn early(&mut self, early: &Early<Packet>) {
+        let offset = early.buffer.segment().data_seq().distance(self.start);
+        let has_fin = early.buffer.flags.contains(Flags::FIN);
+        assert!(!early.keep_fin || has_fin, "no FIN out of nothing");
+        for (position, &byte) in (offset..).zip(&early.buffer.bytes[..early.keep as usize]) {
+            self.copies.push((position, byte));
+        }
+        if early.keep_fin {
+            self.fins.push(offset + i32::try_from(early.keep).unwrap());
+        }
     }
 }
 
@@ -101,15 +144,16 @@ fn packet(start: Seq, arrival: &Arrival, fill: u8) -> Packet {
     Packet::new(C, seq, 0, flags, &vec![fill; arrival.len])
 }
 
-fn run(start: Seq, arrivals: &[Arrival], limits: &Limits) -> Result<(), TestCaseError> {
+fn run(start: Seq, arrivals: &[Arrival], gap: Gap, limits: &Limits) -> Result<(), TestCaseError> {
     let mut naive = Naive::default();
     let mut stream = Reassembler::new(start);
-    let mut out = Out { start, shown: Vec::new(), ended: false, copies: Vec::new(), frames: 0 };
+    let mut out =
+        Out { start, shown: Vec::new(), ended: false, copies: Vec::new(), fins: Vec::new() };
     let mut inside = 0;
     for (arrival, fill) in arrivals.iter().zip((b'A'..=b'z').cycle()) {
         let edge = naive.edge;
         let buffer = packet(start, arrival, fill);
-        match stream.push(buffer.segment().data_seq(), arrival.fin, buffer.clone(), limits) {
+        match stream.push(buffer.segment().data_seq(), arrival.fin, buffer.clone(), gap, limits) {
             Push::Full(back) => {
                 prop_assert_eq!(back, buffer, "what is refused is unchanged");
                 prop_assert!(arrival.offset > edge, "the hole is always filled");
@@ -118,12 +162,23 @@ fn run(start: Seq, arrivals: &[Arrival], limits: &Limits) -> Result<(), TestCase
             Push::Ready(ready) => {
                 naive.push(arrival, fill);
                 out.take(ready, edge);
-                while let Some(ready) = stream.pop() {
-                    out.take(ready, 0);
-                    inside -= 1;
+                while let Some(next) = stream.pop() {
+                    match next {
+                        Next::Held(ready) => {
+                            out.take(ready, 0);
+                            inside -= 1;
+                        }
+                        Next::Forwarded(forwarded) => out.show(forwarded),
+                    }
                 }
             }
+            Push::Early(early) => {
+                prop_assert_eq!(gap, Gap::Forward);
+                prop_assert_eq!(naive.push(arrival, fill), early.new);
+                out.early(&early);
+            }
             Push::Held => {
+                prop_assert_eq!(gap, Gap::Hold);
                 prop_assert!(naive.push(arrival, fill), "what is held brings something");
                 inside += 1;
             }
@@ -142,11 +197,18 @@ fn run(start: Seq, arrivals: &[Arrival], limits: &Limits) -> Result<(), TestCase
         let held = stream.held();
         prop_assert_eq!(held.frames, inside);
         prop_assert!(held.frames <= limits.frames && held.bytes <= limits.bytes);
-        prop_assert_eq!(held == tollgate_tcp::Held::default(), held.frames == 0);
+        prop_assert!(held.extents <= limits.extents);
+        prop_assert_eq!(stream.is_waiting(), naive.is_waiting());
+        if gap == Gap::Forward {
+            prop_assert_eq!((held.bytes, held.extents), naive.beyond());
+        }
     }
     // Receivers that prefer the first copy and those that prefer the last read the same (N12).
     for (position, byte) in &out.copies {
         prop_assert_eq!(naive.bytes.get(position), Some(byte), "at {}", position);
+    }
+    for fin in &out.fins {
+        prop_assert_eq!(naive.fin, Some(*fin), "a FIN never moves");
     }
     let held = stream.held().frames;
     prop_assert_eq!(u32::try_from(stream.drain().count()).unwrap(), held);
@@ -157,17 +219,22 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn the_reassembler_agrees_with_a_map_of_first_bytes(start in any::<u32>(), list in arrivals()) {
-        run(Seq(start), &list, &Limits { frames: 1000, bytes: 100_000, extents: 1000 })?;
+    fn the_reassembler_agrees_with_a_map_of_first_bytes(
+        start in any::<u32>(), list in arrivals(), gap in gaps()
+    ) {
+        let limits = Limits { frames: 1000, bytes: 100_000, extents: 1000 };
+        run(Seq(start), &list, gap, &limits)?;
     }
 
     #[test]
-    fn numbers_that_wrap_change_nothing(back in 0..60_u32, list in arrivals()) {
-        run(Seq(0) - back, &list, &Limits::default())?;
+    fn numbers_that_wrap_change_nothing(back in 0..60_u32, list in arrivals(), gap in gaps()) {
+        run(Seq(0) - back, &list, gap, &Limits::default())?;
     }
 
     #[test]
-    fn a_bound_refuses_and_breaks_nothing(list in arrivals(), frames in 0..6_u32, bytes in 0..40_u32, extents in 0..4_u32) {
-        run(Seq(7), &list, &Limits { frames, bytes, extents })?;
+    fn a_bound_refuses_and_breaks_nothing(
+        list in arrivals(), gap in gaps(), frames in 0..6_u32, bytes in 0..40_u32, extents in 0..4_u32
+    ) {
+        run(Seq(7), &list, gap, &Limits { frames, bytes, extents })?;
     }
 }

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use proptest::prelude::ProptestConfig;
+use proptest::prelude::*;
 use tollgate_tcp::{
-    Handshake, Invalid, Limits, Payload, Progress, Push, Ready, Reassembler, Retention, Segment,
-    State, Step, Tracker,
+    Early, Forwarded, Gap, Handshake, Invalid, Limits, Next, Payload, Progress, Push, Ready,
+    Reassembler, Retention, Segment, State, Step, Tracker,
 };
 use tollgate_wire::{Direction, Flags, Options, PerDirection, Seq, Timestamp, Timestamps};
 
@@ -14,6 +14,11 @@ use tollgate_wire::{Direction, Flags, Options, PerDirection, Seq, Timestamp, Tim
 pub(crate) fn cases() -> ProptestConfig {
     let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
     ProptestConfig::with_cases(wanted.unwrap_or(1500))
+}
+
+/// Both ways for segments behind a gap.
+pub(crate) fn gaps() -> impl Strategy<Value = Gap> {
+    prop::sample::select(vec![Gap::Hold, Gap::Forward])
 }
 
 pub(crate) const C: Direction = Direction::ToServer;
@@ -137,6 +142,8 @@ pub(crate) enum Connection {
 pub(crate) enum Fate {
     Dropped(Invalid),
     Held,
+    /// It left ahead of its turn.
+    Early(Packet),
     Redundant,
     Full,
     /// What left, in order.
@@ -147,6 +154,7 @@ pub(crate) enum Fate {
 pub(crate) struct Gate {
     pub(crate) connection: Connection,
     pub(crate) limits: Limits,
+    pub(crate) gap: Gap,
     pub(crate) now: Timestamp,
     pub(crate) reset: bool,
     pub(crate) reopened: u32,
@@ -162,6 +170,7 @@ impl Default for Gate {
         Self {
             connection: Connection::None,
             limits: Limits::default(),
+            gap: Gap::Hold,
             now: Timestamp::from_secs(1000),
             reset: false,
             reopened: 0,
@@ -259,7 +268,7 @@ impl Gate {
                 if !step.is_whole(&segment) {
                     packet.trim(take.clone(), fin);
                 }
-                open.data(packet, &self.limits)
+                open.data(packet, self.gap, &self.limits)
             }
         }
     }
@@ -331,30 +340,32 @@ impl Open {
         Self { tracker, streams }
     }
 
-    fn data(&mut self, mut packet: Packet, limits: &Limits) -> Fate {
+    fn data(&mut self, mut packet: Packet, gap: Gap, limits: &Limits) -> Fate {
         let direction = packet.direction;
         let (seq, fin) = (packet.segment().data_seq(), packet.flags.contains(Flags::FIN));
         let stream = &mut self.streams[direction];
         let mut left = Vec::new();
         if self.tracker.is_midstream() {
             stream.reassembler.skip_to(self.tracker.next(direction));
-            while let Some(ready) = stream.reassembler.pop() {
-                left.push(stream.show(ready));
-            }
+            stream.pop_all(&mut left);
         }
         stream.retention.acknowledged(self.tracker.acknowledged(direction));
         stream.retention.check(seq, &mut packet.bytes);
-        let ready = match stream.reassembler.push(seq, fin, packet, limits) {
+        let gap = if self.tracker.may_have_no_gap(direction) { Gap::Hold } else { gap };
+        let ready = match stream.reassembler.push(seq, fin, packet, gap, limits) {
             Push::Ready(ready) => ready,
             Push::Held => return Fate::Held,
+            Push::Early(Early { buffer: mut packet, keep, keep_fin, .. }) => {
+                packet.trim(0..keep, keep_fin);
+                self.tracker.forwarded_early(direction, packet.segment().end());
+                return Fate::Early(packet);
+            }
             Push::Duplicate(packet) => return Fate::Left(vec![packet]),
             Push::Redundant(_) => return Fate::Redundant,
             Push::Full(_) => return Fate::Full,
         };
         left.push(stream.show(ready));
-        while let Some(ready) = stream.reassembler.pop() {
-            left.push(stream.show(ready));
-        }
+        stream.pop_all(&mut left);
         let (edge, fin) = (stream.reassembler.next(), stream.reassembler.is_finished());
         self.tracker.committed(direction, edge, fin);
         self.tracker.forwarded(direction, edge);
@@ -363,6 +374,22 @@ impl Open {
 }
 
 impl Stream {
+    fn pop_all(&mut self, left: &mut Vec<Packet>) {
+        while let Some(next) = self.reassembler.pop() {
+            match next {
+                Next::Held(ready) => left.push(self.show(ready)),
+                Next::Forwarded(Forwarded { mut bytes, fresh, seq, fin }) => {
+                    let range = fresh.start as usize..fresh.end as usize;
+                    let fresh = &bytes.make_contiguous()[range];
+                    assert!(!self.ended || fresh.is_empty(), "nothing is shown after the end");
+                    self.retention.record(seq, fresh, 1 << 20);
+                    self.shown.extend_from_slice(fresh);
+                    self.ended |= fin;
+                }
+            }
+        }
+    }
+
     fn show(&mut self, ready: Ready<Packet>) -> Packet {
         let mut packet = ready.buffer;
         let fresh = ready.fresh.start as usize..ready.fresh.end as usize;

@@ -6,7 +6,7 @@ use super::{
     Script, acks, alerts, c, damaged, established, established_with_timestamps, leave, pass,
     pass_all, s, signed, stamp, stay, up, with,
 };
-use crate::common::{ACK, CLIENT_ISN, Frame, PSH, Seen};
+use crate::common::{ACK, CLIENT_ISN, Frame, Gate, PSH, Seen, small};
 
 pub(super) const SCRIPTS: &[Script] = &[
     // The table names the source of the sequence, which is not here, and gives what comes of it. These
@@ -67,21 +67,28 @@ pub(super) const SCRIPTS: &[Script] = &[
     }),
     ("B20", || {
         let mut gate = established();
-        pass(&mut gate, &c(1, "AAAA"));
-        stay(&mut gate, &c(9, "XXXX"));
+        pass_all(&mut gate, &[c(1, "AAAA"), c(9, "XXXX")]);
         let mut sack = vec![1, 1, 5, 10];
         sack.extend((CLIENT_ISN + 9).to_be_bytes());
         sack.extend((CLIENT_ISN + 13).to_be_bytes());
-        pass(&mut gate, &Frame { options: sack, ..acks(5) });
-        stay(&mut gate, &c(9, "YYYY"));
-        let fill = c(5, "BBBB");
-        assert_eq!(gate.put(&fill), [fill.crossed(), c(9, "XXXX").crossed()]);
+        let selective = Frame { options: sack, ..acks(5) }.bytes();
+        gate.worker.link_mut().inject(Port::B, &selective);
+        gate.worker.poll(gate.now);
+        assert_eq!(gate.worker.link_mut().sent(Port::A), [selective]);
+        leave(&mut gate, &c(9, "YYYY"), "XXXX");
+        pass(&mut gate, &c(5, "BBBB"));
         leave(&mut gate, &c(9, "YYYY"), "XXXX");
         assert_eq!(up(&mut gate), "AAAABBBBXXXX");
     }),
     // A verdict is never pending between two packets; what waits is what has a hole before it.
     ("B21", || {
         let mut gate = established();
+        pass(&mut gate, &c(2, "XXXXXXXX"));
+        leave(&mut gate, &c(2, "YYYYYYYY"), "XXXXXXXX");
+        pass(&mut gate, &c(1, "_"));
+        assert_eq!(up(&mut gate), "_XXXXXXXX");
+        let mut gate = Gate::editing(small());
+        gate.establish();
         stay(&mut gate, &c(2, "XXXXXXXX"));
         stay(&mut gate, &c(2, "YYYYYYYY"));
         let fill = c(1, "_");
@@ -132,14 +139,15 @@ pub(super) const SCRIPTS: &[Script] = &[
     ("B29", || {
         let mut gate = established();
         gate.policy().writes = false;
-        pass(&mut gate, &c(1, "AB"));
-        stay(&mut gate, &c(4, "DE"));
+        pass_all(&mut gate, &[c(1, "AB"), c(4, "DE")]);
         for _ in 0..10_000 {
             leave(&mut gate, &c(1, "x"), "A");
             leave(&mut gate, &c(2, "y"), "B");
-            stay(&mut gate, &c(4, "z"));
+            leave(&mut gate, &c(4, "z"), "D");
+            leave(&mut gate, &c(5, "z"), "E");
         }
-        assert_eq!(gate.put(&c(3, "C")).len(), 2);
+        assert_eq!(gate.worker.gauges().held_bytes, 2);
+        pass(&mut gate, &c(3, "C"));
         assert_eq!(up(&mut gate), "ABCDE");
         assert!(gate.worker.gauges().retained_bytes <= 5);
     }),

@@ -69,24 +69,28 @@ pub(super) const SCRIPTS: &[Script] = &[
         let held = Limits { bytes: 10, ..Limits::default() };
         let mut gate = Gate::with(Config { held, ..small() });
         gate.establish();
-        for frame in [c(5, "BBBB"), c(9, "CCCC"), c(13, "DDDD")] {
-            stay(&mut gate, &frame);
-        }
-        assert_eq!(gate.put(&c(1, "AAAA")).len(), 3);
+        pass_all(&mut gate, &[c(5, "BBBB"), c(9, "CCCC")]);
+        stay(&mut gate, &c(13, "DDDD"));
+        assert_eq!(up(&mut gate), "");
+        pass(&mut gate, &c(1, "AAAA"));
         assert_eq!(up(&mut gate), "AAAABBBBCCCC");
         pass(&mut gate, &c(13, "DDDD"));
         assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::HeldFull)), 1);
     }),
     ("H03", || {
-        let mut gate = Gate::with(Config { held_frames_max: 1, flows_max: 2, ..small() });
+        let mut gate = Gate::with(Config { held_bytes_max: 5, flows_max: 2, ..small() });
         let clients = ["198.18.0.1:4000", "198.18.0.3:4000", "198.18.0.4:4000"];
         let from = |frame: Frame, client: usize| frame.between(clients[client], SERVER);
         for client in [0, 1] {
             pass_all(&mut gate, &handshake().map(|frame| from(frame, client)));
-            stay(&mut gate, &from(c(5, "early"), client));
         }
-        assert_eq!(gate.worker.gauges().held_frames, 1);
-        pass_all(&mut gate, &[from(c(1, "in order"), 1)]);
+        // The part of one connection in what is free is a byte, as long as there is one.
+        for (client, seq) in [(0, 5), (1, 5)] {
+            pass(&mut gate, &from(c(seq, "x"), client));
+        }
+        stay(&mut gate, &from(c(6, "x"), 1));
+        assert_eq!(gate.worker.gauges().held_bytes, 2);
+        pass_all(&mut gate, &[from(c(1, "next"), 1)]);
         let [syn, syn_ack, ack] = handshake().map(|frame| from(frame, 2));
         pass_all(&mut gate, &[syn, syn_ack]);
         stay(&mut gate, &ack);
@@ -115,6 +119,14 @@ pub(super) const SCRIPTS: &[Script] = &[
     }),
     ("H06", || {
         let mut gate = established();
+        for _ in 0..4 {
+            pass(&mut gate, &c(5, "XXXX"));
+        }
+        pass(&mut gate, &c(1, "AAAA"));
+        assert_eq!(up(&mut gate), "AAAAXXXX");
+        // Where they wait, they collapse into one.
+        let mut gate = Gate::editing(small());
+        gate.establish();
         for _ in 0..4 {
             stay(&mut gate, &c(5, "XXXX"));
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tollgate_engine::{Config, Counters, Mesh, Worker};
 use tollgate_link::Port;
 use tollgate_link::memory::MemoryLink;
+use tollgate_policy::Interest;
 use tollgate_wire::Timestamp;
 
 pub(crate) use frames::{ACK, CLIENT, FIN, Frame, PSH, RST, SERVER, SYN, Seen};
@@ -37,6 +38,14 @@ impl Gate {
     pub(crate) fn with_link(config: Config, link: MemoryLink) -> Self {
         let worker = Worker::new(config, link, Script::default(), Mesh::alone());
         Self { worker, now: Timestamp::from_secs(1_000_000) }
+    }
+
+    /// With a policy that may change what it sees, so that segments behind a gap are held.
+    pub(crate) fn editing(config: Config) -> Self {
+        let mut gate = Self::with(config);
+        let interest = Interest::EVENTS | Interest::EDIT_DATA;
+        gate.worker.replace_policy(Script { interest, ..Script::default() });
+        gate
     }
 
     /// Puts a frame in at the port where its sender is, lets a turn pass, and gives what came out,
