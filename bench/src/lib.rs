@@ -5,3 +5,4 @@
 
 pub mod burst;
 pub mod conversation;
+pub mod frame;
