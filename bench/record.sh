@@ -12,6 +12,8 @@ record_begin() {
         echo "kernel:   $(uname -srm)"
         echo "rustc:    $(rustc --version)"
         echo "cores:    $(nproc)"
+        # Above the number of cores others were at work too, and figures are worse than they could be.
+        echo "load:     $(cut -d ' ' -f 1-3 /proc/loadavg)"
         echo
         lscpu | grep -E '^(Model name|Vendor|CPU\(s\)|Thread|Core|L1d|L2|L3|Hypervisor|Virtualization)' || true
     } >"$record.txt"

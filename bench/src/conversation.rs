@@ -3,6 +3,7 @@
 
 use tollgate_link::Port;
 
+use crate::dice::Dice;
 use crate::frame::{self, ACK, End, HEADERS_LEN, PSH, SYN, Tcp, WINDOW_SCALE, sum};
 
 /// SYN, SYN-ACK, ACK, and an ACK that opens the server's window.
@@ -26,6 +27,8 @@ struct Standing {
     client_seq: u32,
     server_seq: u32,
     client_speaks: bool,
+    /// The speaker's last frame came early: the one before it comes next.
+    owes: bool,
 }
 
 /// All connections.
@@ -34,6 +37,8 @@ pub struct Conversations {
     standings: Vec<Standing>,
     payload: Vec<u8>,
     payload_sum: u32,
+    early_percent: u32,
+    dice: Dice,
 }
 
 impl Conversations {
@@ -46,9 +51,19 @@ impl Conversations {
     pub fn new(flows: usize, frame_len: usize) -> Self {
         assert!((HEADERS_LEN + 1..=1514).contains(&frame_len), "a frame of {frame_len} bytes");
         let payload: Vec<u8> = (0u8..=255).cycle().take(frame_len - HEADERS_LEN).collect();
-        let first =
-            Standing { client_seq: CLIENT_ISN, server_seq: SERVER_ISN, client_speaks: true };
-        Self { standings: vec![first; flows], payload_sum: sum(0, &payload), payload }
+        let first = Standing {
+            client_seq: CLIENT_ISN,
+            server_seq: SERVER_ISN,
+            client_speaks: true,
+            owes: false,
+        };
+        Self {
+            standings: vec![first; flows],
+            payload_sum: sum(0, &payload),
+            payload,
+            early_percent: 0,
+            dice: Dice::new(1),
+        }
     }
 
     /// How many there are.
@@ -77,21 +92,37 @@ impl Conversations {
         Some((port, write(out, flow, port, Tcp { seq, ack, flags, options }, &[], 0)))
     }
 
+    /// The same, but of a hundred data frames so many change places with the one before.
+    #[must_use]
+    pub const fn with_early(mut self, percent: u32) -> Self {
+        self.early_percent = percent;
+        self
+    }
+
     /// Writes the next data frame of a flow. Client and server take turns, and each acknowledges all
     /// that the other has said.
     pub fn data(&mut self, flow: usize, out: &mut [u8]) -> Option<(Port, usize)> {
         let standing = self.standings.get_mut(flow)?;
-        let Standing { client_seq, server_seq, client_speaks } = *standing;
         let spoken = u32::try_from(self.payload.len()).ok()?;
-        let (port, seq, ack) = if client_speaks {
-            standing.client_seq = client_seq.wrapping_add(spoken);
-            (Port::A, client_seq, server_seq)
-        } else {
-            standing.server_seq = server_seq.wrapping_add(spoken);
-            (Port::B, server_seq, client_seq)
+        let speaks = standing.client_speaks;
+        let (port, seq, ack) = match speaks {
+            true => (Port::A, &mut standing.client_seq, standing.server_seq),
+            false => (Port::B, &mut standing.server_seq, standing.client_seq),
         };
-        standing.client_speaks = !client_speaks;
-        let tcp = Tcp { seq, ack, flags: PSH | ACK, options: &[] };
+        let next = *seq;
+        let pays = std::mem::take(&mut standing.owes);
+        let number = if pays {
+            next.wrapping_sub(2 * spoken)
+        } else if self.early_percent > 0 && self.dice.below(100) < self.early_percent {
+            standing.owes = true;
+            *seq = next.wrapping_add(2 * spoken);
+            next.wrapping_add(spoken)
+        } else {
+            *seq = next.wrapping_add(spoken);
+            next
+        };
+        standing.client_speaks = speaks == standing.owes;
+        let tcp = Tcp { seq: number, ack, flags: PSH | ACK, options: &[] };
         Some((port, write(out, flow, port, tcp, &self.payload, self.payload_sum)))
     }
 }
@@ -157,5 +188,19 @@ mod tests {
         let (client_seq, server_seq) = (field(&out, 38), field(&out, 42));
         assert_eq!(talk.data(0, &mut out).unwrap().0, Port::B);
         assert_eq!((field(&out, 38), field(&out, 42)), (server_seq, client_seq.wrapping_add(6)));
+    }
+
+    #[test]
+    fn a_frame_that_comes_early_is_followed_by_the_one_before_it() {
+        let mut talk = Conversations::new(1, HEADERS_LEN + 10).with_early(100);
+        let mut out = [0; 2048];
+        let mut next = || {
+            let (port, _) = talk.data(0, &mut out).unwrap();
+            (port, u32::from_be_bytes(out[38..42].try_into().unwrap()))
+        };
+        let seen = [next(), next(), next(), next(), next()];
+        let up = |offset| (Port::A, CLIENT_ISN.wrapping_add(offset));
+        let down = |offset| (Port::B, SERVER_ISN.wrapping_add(offset));
+        assert_eq!(seen, [up(10), up(0), down(10), down(0), up(30)]);
     }
 }

@@ -71,6 +71,25 @@ pub fn tcp(
     write(out, &[&ethernet(port), &ip, &header, tcp.options, payload])
 }
 
+/// Writes the first fragment of a datagram, `len` bytes (a multiple of eight) of a TCP segment, at port
+/// A. Nobody checks a checksum before the rest is there.
+pub fn first_fragment(
+    out: &mut [u8],
+    from: [u8; 4],
+    to: [u8; 4],
+    identification: u16,
+    len: u16,
+) -> usize {
+    let ip = ip(from, to, len, identification, MORE_FRAGMENTS);
+    let headers = write(out, &[&ethernet(Port::A), &ip]);
+    let end = headers + usize::from(len);
+    if let Some(rest) = out.get_mut(headers..end) {
+        rest.fill(0);
+    }
+    end
+}
+
+const MORE_FRAGMENTS: u16 = 0x2000;
 const DONT_FRAGMENT: u16 = 0x4000;
 
 fn ip(

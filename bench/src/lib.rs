@@ -3,6 +3,11 @@
 //! The programs are in `src/bin`, the lab of namespaces in `lab`, what they found in `record`.
 #![forbid(unsafe_code)]
 
+pub mod abuse;
 pub mod burst;
 pub mod conversation;
+pub mod dice;
+pub mod driver;
 pub mod frame;
+pub mod hostile;
+pub mod stream;

@@ -1,27 +1,21 @@
 //! The engine alone: nanoseconds a packet through one worker on a link in memory.
 //!
-//! Every figure is one worker on one core, with valid connections, in order. The flows take turns in an
+//! Every figure is one worker on one core, with valid connections, in order but for those frames that
+//! are said to come early. The flows take turns in an
 //! order in which neighbours have nothing to do with each other: the worst case for caches. Frames are written, and taken away, outside of the time that is
 //! measured; what is measured is receive, parse (checksum included), look-up, tracking, reassembly,
 //! rules and forwarding.
 #![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use tollgate_bench::burst::BurstLink;
 use tollgate_bench::conversation::{Conversations, HANDSHAKE_STEPS};
-use tollgate_engine::{Config, Mesh, Worker};
+use tollgate_bench::driver::{BURST, Driver, Look, Turns};
+use tollgate_engine::Config;
 use tollgate_link::Port;
-use tollgate_policy::{AcceptAll, Data, Flow, Interest, Policy, Reports, Verdict};
-use tollgate_wire::{Direction, Timestamp};
-
-/// Frames between two looks at the clock. Enough to make the clock free, and to push the oldest of
-/// them out of the first cache level, as a card's ring does.
-const BURST: usize = 512;
-/// Traffic time that passes with a packet: ten million packets a second.
-const PACKET_SPACING: Duration = Duration::from_nanos(100);
+use tollgate_policy::{AcceptAll, Policy};
 
 /// The engine alone: nanoseconds a packet through one worker on a link in memory.
 #[derive(Debug, Parser)]
@@ -43,55 +37,37 @@ struct Case {
     /// Without FCS: what is called 64 bytes on the wire is 60 here.
     frame_len: usize,
     rules: bool,
+    /// Of a hundred frames so many come before the one that they should follow.
+    early: u32,
 }
 
-const CASES: [Case; 8] = [
-    Case { flows: 1_000, frame_len: 60, rules: false },
-    Case { flows: 1_000, frame_len: 60, rules: true },
-    Case { flows: 1_000, frame_len: 1514, rules: false },
-    Case { flows: 1_000, frame_len: 1514, rules: true },
-    Case { flows: 1_000_000, frame_len: 60, rules: false },
-    Case { flows: 1_000_000, frame_len: 60, rules: true },
-    Case { flows: 1_000_000, frame_len: 1514, rules: false },
-    Case { flows: 1_000_000, frame_len: 1514, rules: true },
+const fn case(flows: usize, frame_len: usize, rules: bool, early: u32) -> Case {
+    Case { flows, frame_len, rules, early }
+}
+
+const CASES: [Case; 12] = [
+    case(1_000, 60, false, 0),
+    case(1_000, 60, true, 0),
+    case(1_000, 1514, false, 0),
+    case(1_000, 1514, true, 0),
+    case(1_000, 1514, false, 1),
+    case(1_000, 1514, true, 1),
+    case(1_000, 1514, false, 5),
+    case(1_000, 1514, true, 5),
+    case(1_000_000, 60, false, 0),
+    case(1_000_000, 60, true, 0),
+    case(1_000_000, 1514, false, 0),
+    case(1_000_000, 1514, true, 0),
 ];
-
-/// A rule that looks at the first byte of all data, and lets it pass.
-#[derive(Debug, Default)]
-struct Look {
-    seen: u64,
-}
-
-impl Policy for Look {
-    fn interest(&self) -> Interest {
-        Interest::RECEIVE_DATA
-    }
-
-    fn receive_data(
-        &mut self,
-        _flow: &mut Flow<'_>,
-        data: &mut Data<'_>,
-        _direction: Direction,
-        _reports: &mut Reports,
-    ) -> Verdict {
-        self.seen += data
-            .chunks()
-            .iter()
-            .filter_map(|chunk| chunk.first())
-            .map(|&byte| u64::from(byte))
-            .sum::<u64>();
-        Verdict::Accept
-    }
-}
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     println!(
-        "frame_bytes,flows,rules,ns_per_packet,ns_min,ns_max,mpps,gbit_per_s,open_ns_per_packet"
+        "frame_bytes,flows,rules,early_percent,ns_per_packet,ns_min,ns_max,mpps,gbit_per_s,open_ns_per_packet"
     );
     for case in CASES {
         let rules = if case.rules { "look" } else { "none" };
-        let name = format!("{}x{}-{rules}", case.frame_len, case.flows);
+        let name = format!("{}x{}-{rules}-{}", case.frame_len, case.flows, case.early);
         if !name.contains(&arguments.only) {
             continue;
         }
@@ -106,9 +82,10 @@ fn main() -> anyhow::Result<()> {
         // On the wire: FCS, preamble and gap are 24 bytes more.
         let bits = (case.frame_len + 24) as f64 * 8.0;
         println!(
-            "{},{},{rules},{median:.1},{min:.1},{max:.1},{:.2},{:.2},{opening:.1}",
+            "{},{},{rules},{},{median:.1},{min:.1},{max:.1},{:.2},{:.2},{opening:.1}",
             case.frame_len + 4,
             case.flows,
+            case.early,
             1000.0 / median,
             bits / median,
         );
@@ -126,9 +103,8 @@ struct Figures {
 fn measure<P: Policy>(case: Case, arguments: &Arguments, policy: P) -> anyhow::Result<Figures> {
     let config = Config { flows_max: 1 << 21, half_open_max: 1 << 12, ..Config::default() };
     let mut bench = Bench {
-        worker: Worker::new(config, BurstLink::new(2 * BURST), policy, Mesh::alone()),
-        talk: Conversations::new(case.flows, case.frame_len),
-        now: Timestamp::from_secs(1),
+        driver: Driver::new(config, policy, 2 * BURST + HELD_MAX),
+        talk: Conversations::new(case.flows, case.frame_len).with_early(case.early),
         turns: Turns::new(case.flows),
     };
     let opening = bench.open()?;
@@ -139,39 +115,12 @@ fn measure<P: Policy>(case: Case, arguments: &Arguments, policy: P) -> anyhow::R
     Ok(Figures { opening, rounds })
 }
 
-/// Every flow once, then all over again, with steps of the golden section: no two that follow each other
-/// lie side by side, and none comes twice in a burst (its second frame would acknowledge what its
-/// peer has not said yet, for the ports of a burst are not served in order of time).
-struct Turns {
-    flows: usize,
-    step: usize,
-    at: usize,
-}
-
-impl Turns {
-    fn new(flows: usize) -> Self {
-        let section = (flows as u128 * 618_034 / 1_000_000).try_into().unwrap_or(1);
-        let step = (section..).find(|&step| is_coprime(step, flows)).unwrap_or(1);
-        Self { flows, step, at: 0 }
-    }
-
-    const fn next(&mut self) -> usize {
-        self.at = (self.at + self.step) % self.flows;
-        self.at
-    }
-}
-
-const fn is_coprime(mut a: usize, mut b: usize) -> bool {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a == 1
-}
+/// Frames that wait behind a gap at once are fewer than that.
+const HELD_MAX: usize = 1000;
 
 struct Bench<P> {
-    worker: Worker<BurstLink, P>,
+    driver: Driver<P>,
     talk: Conversations,
-    now: Timestamp,
     turns: Turns,
 }
 
@@ -185,11 +134,10 @@ impl<P: Policy> Bench<P> {
             for step in 0..HANDSHAKE_STEPS {
                 for flow in flows.clone() {
                     let talk = &mut self.talk;
-                    self.worker
-                        .link_mut()
+                    self.driver
                         .arrive(|out| talk.handshake(flow, step, out).unwrap_or((Port::A, 0)));
                 }
-                spent += self.turn(flows.len())?;
+                spent += self.turn()?;
                 packets += flows.len();
             }
         }
@@ -203,35 +151,19 @@ impl<P: Policy> Bench<P> {
             for _ in 0..BURST {
                 let flow = self.turns.next();
                 let talk = &mut self.talk;
-                self.worker.link_mut().arrive(|out| talk.data(flow, out).unwrap_or((Port::A, 0)));
+                self.driver.arrive(|out| talk.data(flow, out).unwrap_or((Port::A, 0)));
             }
-            spent += self.turn(BURST)?;
+            spent += self.turn()?;
             packets += BURST;
         }
         Ok(spent.as_nanos() as f64 / packets as f64)
     }
 
-    /// Lets the worker take everything that arrives, and checks that all of it left.
-    fn turn(&mut self, arriving: usize) -> anyhow::Result<Duration> {
-        self.worker.link_mut().begin();
-        let begin = Instant::now();
-        let mut now = self.now;
-        loop {
-            let turn = self.worker.poll(now);
-            if turn.received == 0 {
-                break;
-            }
-            now = now + PACKET_SPACING * u32::try_from(turn.received).unwrap_or(1);
-        }
-        let spent = begin.elapsed();
-        self.now = now;
-        let left = self.worker.link_mut().recycle();
-        ensure!(
-            left == arriving,
-            "{arriving} frames came, {left} left: {:?}",
-            self.worker.counters()
-        );
-        ensure!(self.worker.counters().balance() == 0, "{:?}", self.worker.counters());
-        Ok(spent)
+    /// Lets the worker take everything that arrives, and checks that all of it left or waits.
+    fn turn(&mut self) -> anyhow::Result<Duration> {
+        let taken = self.driver.take();
+        let counters = self.driver.worker().counters();
+        ensure!(counters.dropped() == 0 && counters.balance() == 0, "{counters:?}");
+        Ok(taken.spent)
     }
 }
