@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit doc deny lab bench soak guest-test fuzz build install clean prerequisites
+.PHONY: help demo test lint unit doc deny lab bench abuse soak guest-test fuzz build install clean prerequisites
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -47,6 +47,11 @@ lab: build ## a shell in a fresh lab, with Tollgate between client and server
 bench: build ## the engine alone, then the lab beside a bridge and a bare forwarder; records in bench/record
 	@bench/engine.sh
 	@bench/lab/compare.sh $(TARGET)/release/tollgate
+
+abuse: build ## hostile traffic: what it costs, what is left for the honest; records in bench/record
+	@bench/abuse.sh
+	@bench/steady.sh
+	@$(if $(IS_ROOT),bench/lab/flood.sh $(TARGET)/release/tollgate,echo "    not root: no attack on a real wire")
 
 soak: ## ten thousand connections over bad roads, byte by byte, with two workers; needs root
 	@TOLLGATE_SOAK=$(or $(TOLLGATE_SOAK),10000) $(CARGO) test --locked -p tollgate --test live soak -- --nocapture
