@@ -13,6 +13,8 @@ pub(crate) type Kept = Option<Box<Retention>>;
 #[derive(Debug)]
 pub(crate) struct Retained {
     bytes: u64,
+    /// What they take in memory: growing by doubling, and giving back late, it is more than they are.
+    memory: u64,
     bytes_max: u64,
     direction_bytes_max: u32,
     /// Emptied, to be used again: the last one first, for it is still in the cache. So a flow whose
@@ -25,6 +27,7 @@ impl Retained {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             bytes: 0,
+            memory: 0,
             bytes_max: config.retained_bytes_max,
             direction_bytes_max: config.retained_direction_bytes_max,
             spare: Vec::with_capacity(SPARE_MAX),
@@ -43,29 +46,30 @@ impl Retained {
         }
         // No direction holds more than a part of what is free, so that however many fill the
         // memory, the next one finds some; those that go on sending give back what is over it.
-        let free = self.bytes_max.saturating_sub(self.bytes);
+        let free = self.bytes_max.saturating_sub(self.bytes.max(self.memory / 2));
         let most = u32::try_from(free / SHARE).unwrap_or(u32::MAX).min(self.direction_bytes_max);
         if fresh.len() as u64 > u64::from(most) {
             // The end of a segment without its beginning is of no use, nor what was before it.
             return self.forget(kept);
         }
-        let spare = &mut self.spare;
+        let (spare, memory) = (&mut self.spare, &mut self.memory);
         let retention = kept.get_or_insert_with(|| {
             let mut retention = spare.pop().unwrap_or_default();
             retention.restart(seq);
+            *memory += retention.memory() as u64;
             retention
         });
-        let before = retention.len() as u64;
+        let before = sizes(retention);
         retention.record(seq, fresh, most);
-        self.bytes = self.bytes - before + retention.len() as u64;
+        self.resized(before, sizes(retention));
     }
 
     /// Forgets what the receiver has acknowledged.
     pub(crate) fn acknowledged(&mut self, kept: &mut Kept, ack: Seq) {
         let Some(retention) = kept else { return };
-        let before = retention.len() as u64;
+        let before = sizes(retention);
         retention.acknowledged(ack);
-        self.bytes -= before - retention.len() as u64;
+        self.resized(before, sizes(retention));
         if retention.is_empty() {
             self.forget(kept);
         }
@@ -74,13 +78,23 @@ impl Retained {
     /// Forgets all.
     pub(crate) fn forget(&mut self, kept: &mut Kept) {
         let Some(mut retention) = kept.take() else { return };
-        self.bytes -= retention.len() as u64;
+        self.resized(sizes(&retention), [0, 0]);
         if self.spare.len() < SPARE_MAX {
             retention.restart(Seq(0));
             retention.shrink_to(SPARE_BYTES_MAX);
             self.spare.push(retention);
         }
     }
+
+    const fn resized(&mut self, before: [u64; 2], after: [u64; 2]) {
+        self.bytes = self.bytes - before[0] + after[0];
+        self.memory = self.memory - before[1] + after[1];
+    }
+}
+
+/// Bytes that are remembered, and what they take in memory.
+fn sizes(retention: &Retention) -> [u64; 2] {
+    [retention.len() as u64, retention.memory() as u64]
 }
 
 /// A guess: with the default bounds one direction alone may have 7.5 MB.
@@ -126,5 +140,27 @@ mod tests {
         let outcome = second.as_ref().unwrap().check(Seq(11), &mut copy);
         assert_eq!(outcome, tollgate_tcp::Copied::Unknown { bytes: 1, rewritten: false });
         assert_eq!(retained.bytes(), 1);
+    }
+
+    /// Each has had as much as it may in flight, and then all but a byte was acknowledged.
+    #[test]
+    fn memory_is_bounded_too_when_hardly_anything_is_in_flight_any_more() {
+        let mut retained = retained(10_000_000);
+        let mut flows = vec![Kept::None; 200];
+        let memory = |flows: &[Kept]| -> usize { flows.iter().flatten().map(|k| k.memory()).sum() };
+        for flow in 0..flows.len() {
+            for segment in 0..500 {
+                retained.record(&mut flows[flow], Seq(segment * 1000), &[0; 1000]);
+            }
+            assert_eq!(retained.memory, memory(&flows) as u64);
+            assert!(memory(&flows) <= 20_000_000, "{flow}: {}", memory(&flows));
+            retained.acknowledged(&mut flows[flow], Seq(499_999));
+        }
+        assert_eq!(retained.bytes(), 200);
+        assert!(memory(&flows) <= 200 * 2048, "{}", memory(&flows));
+        for kept in &mut flows {
+            retained.forget(kept);
+        }
+        assert_eq!((retained.bytes, retained.memory), (0, 0));
     }
 }

@@ -52,10 +52,14 @@ impl Retention {
             self.bytes.clear();
             self.first = seq;
         }
-        self.bytes.extend(fresh);
-        // The oldest go, for the newest are the most likely to be sent again.
+        // The oldest go, for the newest are the most likely to be sent again; and they go first, so that the
+        // memory need not grow for both.
         let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        self.forget(self.bytes.len().saturating_sub(most));
+        let over = (self.bytes.len() + fresh.len()).saturating_sub(most);
+        let old = over.min(self.bytes.len());
+        self.forget(old);
+        self.bytes.extend(fresh);
+        self.forget(over - old);
     }
 
     /// Forgets what the receiver has acknowledged cumulatively.
@@ -104,6 +108,12 @@ impl Retention {
         }
     }
 
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Bytes that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -124,8 +134,16 @@ impl Retention {
     fn forget(&mut self, count: usize) {
         self.bytes.drain(..count);
         self.first += u32::try_from(count).unwrap_or(u32::MAX);
+        // Whoever had megabytes in flight once, and a byte ever since, must not keep the memory of them. What is
+        // copied is a part of what was dropped, so a byte costs no more for it.
+        if self.bytes.capacity() > MEMORY_MIN.max(4 * self.bytes.len()) && !self.bytes.is_empty() {
+            self.bytes.shrink_to(2 * self.bytes.len());
+        }
     }
 }
+
+/// A guess: one segment and a half of it, below which giving back is not worth the call.
+const MEMORY_MIN: usize = 2048;
 
 #[cfg(test)]
 mod tests {
@@ -171,5 +189,17 @@ mod tests {
         retention.acknowledged(Seq(9));
         assert!(retention.is_empty());
         check(&retention, Seq(9), "new", Copied::Verified, "new");
+    }
+
+    #[test]
+    fn memory_follows_what_is_in_flight_downwards() {
+        let mut retention = Retention::new(Seq(0));
+        retention.record(Seq(0), &[7; 1_000_000], 1_000_000);
+        for ack in [600_000, 900_000, 990_000, 999_999] {
+            retention.acknowledged(Seq(ack));
+            let bound = MEMORY_MIN.max(4 * retention.len());
+            assert!(retention.memory() <= bound, "{} for {}", retention.memory(), retention.len());
+        }
+        check(&retention, Seq(999_999), "X", Copied::Rewritten, "\u{7}");
     }
 }
