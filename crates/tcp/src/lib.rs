@@ -11,6 +11,7 @@
 //! not, since two stacks may disagree about it, so it is dropped.
 #![forbid(unsafe_code)]
 
+mod edit_map;
 mod half;
 mod handshake;
 mod invalid;
@@ -21,6 +22,7 @@ mod segment;
 mod state;
 mod tracker;
 
+pub use edit_map::{EditMap, Place};
 pub use handshake::{Handshake, Progress};
 pub use invalid::Invalid;
 pub use reassembler::{

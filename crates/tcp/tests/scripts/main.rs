@@ -8,6 +8,7 @@
 )]
 
 mod close;
+mod edit_map;
 mod handshake;
 mod hostile;
 mod model;
