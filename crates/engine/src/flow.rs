@@ -13,7 +13,7 @@ use tollgate_policy::{PacketView, Phase, Policy, Verdict};
 use tollgate_tcp::{
     Held, Invalid, Next, Reassembler, Segment, State, Step, Timeouts, Tracker, reset,
 };
-use tollgate_wire::{Direction, Flags, FlowKey, Packet, PerDirection, Rejected, Timestamp};
+use tollgate_wire::{Direction, Flags, FlowKey, Packet, PerDirection, Timestamp};
 
 use crate::Config;
 use crate::buffer::Buffer;
@@ -251,10 +251,7 @@ impl<F: Frame> Flow<F> {
             cx.ports.clear_urgent(&mut packet);
         }
         if segment.options.sack[0].is_some() {
-            packet = match self.bound_sack(cx, packet, segment, direction) {
-                Some(packet) => packet,
-                None => return,
-            };
+            self.bound_sack(cx, &mut packet, segment, direction);
         }
         match step {
             Ok(Step::Data { take, fin }) => {
@@ -312,20 +309,13 @@ impl<F: Frame> Flow<F> {
     fn bound_sack<L: Link<Frame = F>, P>(
         &self,
         cx: &mut Context<'_, L, P>,
-        packet: Packet<F>,
+        packet: &mut Packet<F>,
         segment: &Segment,
         direction: Direction,
-    ) -> Option<Packet<F>> {
-        if sack::is_honest(&self.tracker, direction, segment) {
-            return Some(packet);
-        }
-        cx.ports.counters.sacks_stripped += 1;
-        match sack::strip(packet, &self.tracker, direction, segment) {
-            Ok(packet) => Some(packet),
-            Err(Rejected { frame, .. }) => {
-                cx.ports.drop(frame, Reason::Invalid(Invalid::Options));
-                None
-            }
+    ) {
+        if !sack::is_honest(&self.tracker, direction, segment) {
+            cx.ports.counters.sacks_stripped += 1;
+            sack::strip(packet, &self.tracker, direction, segment);
         }
     }
 

@@ -3,8 +3,8 @@
 
 use tollgate_link::{Frame, Link, Port};
 use tollgate_tcp::reset::Rst;
-use tollgate_wire::forge::{self, RstSpec};
-use tollgate_wire::{Other, Packet};
+use tollgate_wire::forge::{Ends, Forged, HEADER_LEN_MAX};
+use tollgate_wire::{Direction, Other, Packet};
 
 use crate::counters::{Cause, Counters, Reason};
 use crate::fragments;
@@ -152,12 +152,26 @@ impl<L: Link> Ports<L> {
     }
 
     fn try_rst(&mut self, about: &Identity, rst: &Rst) -> Option<()> {
-        let spec = self.rst_spec(about, rst)?;
-        let mut frame = self.forge()?;
-        // Where the RST leaves is where the packets of its direction leave.
-        let port = about.routes[rst.to].port.peer();
-        let written = frame.set_len(frame.capacity().min(RST_FRAME_MAX))
-            && forge::rst(&spec, frame.as_mut()).is_some_and(|len| frame.set_len(len));
+        let ends = self.ends(about, rst.to)?;
+        let frame = self.forge()?;
+        self.write(about, rst.to, &Forged::rst(ends, rst.seq, rst.ack), [&[], &[]], frame)
+    }
+
+    /// Writes a segment that travels in `direction` into an empty frame, and sends it. None, and the
+    /// frame is dropped, if it does not fit.
+    pub(crate) fn write(
+        &mut self,
+        about: &Identity,
+        direction: Direction,
+        forged: &Forged,
+        payload: [&[u8]; 2],
+        mut frame: L::Frame,
+    ) -> Option<()> {
+        // Where it leaves is where the packets of its direction leave.
+        let port = about.routes[direction].port.peer();
+        let most = HEADER_LEN_MAX + payload[0].len() + payload[1].len();
+        let written = frame.set_len(frame.capacity().min(most))
+            && forged.write(payload, frame.as_mut()).is_some_and(|len| frame.set_len(len));
         if written {
             self.send(frame, port);
             Some(())
@@ -167,21 +181,20 @@ impl<L: Link> Ports<L> {
         }
     }
 
-    fn rst_spec(&self, about: &Identity, rst: &Rst) -> Option<RstSpec> {
-        let (from, to) = about.ends(rst.to);
-        let route = &about.routes[rst.to];
+    /// How a packet that travels in `direction` looks.
+    pub(crate) fn ends(&self, about: &Identity, direction: Direction) -> Option<Ends> {
+        let (from, to) = about.ends(direction);
+        let route = &about.routes[direction];
         // An end that has not spoken yet is imitated from what was sent to it.
-        let reversed = &about.routes[rst.to.reverse()];
+        let reversed = &about.routes[direction.reverse()];
         let link = match self.neighbours.get(route.neighbour) {
             Some(header) => *header,
             None => self.neighbours.get(reversed.neighbour)?.reversed(),
         };
-        Some(RstSpec {
+        Some(Ends {
             link,
             from,
             to,
-            seq: rst.seq,
-            ack: rst.ack,
             ttl: route.ttl,
             traffic_class: route.traffic_class,
             flow_label: route.flow_label,
@@ -238,5 +251,3 @@ impl<F> Outbox<F> {
 const OUTBOX_BATCHES: usize = 4;
 /// IEEE 802.3 pads a frame's payload to 46 bytes.
 const MINIMAL_PAYLOAD: usize = 46;
-/// Ethernet, two tags, IPv6, TCP without options: 14 + 8 + 40 + 20, and some to spare.
-const RST_FRAME_MAX: usize = 128;

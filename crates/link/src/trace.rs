@@ -169,25 +169,24 @@ impl fmt::Display for Letters {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use tollgate_wire::forge::{RST_LEN_MAX, RstSpec, rst};
+    use tollgate_wire::forge::{Ends, Forged, HEADER_LEN_MAX};
     use tollgate_wire::{Endpoint, LinkHeader, Seq};
 
     use super::*;
     use crate::memory::MemoryLink;
 
     fn reset() -> Vec<u8> {
-        let spec = RstSpec {
+        let ends = Ends {
             link: LinkHeader::new([2; 6], [4; 6], 0).tagged(0x8100, 7).unwrap(),
             from: Endpoint::new(Ipv4Addr::new(198, 18, 0, 1).into(), 40000),
             to: Endpoint::new(Ipv4Addr::new(198, 18, 0, 2).into(), 80),
-            seq: Seq(1),
-            ack: Some(Seq(2)),
             ttl: 64,
             traffic_class: 0,
             flow_label: 0,
         };
-        let mut out = vec![0; RST_LEN_MAX];
-        let len = rst(&spec, &mut out).unwrap();
+        let mut out = vec![0; HEADER_LEN_MAX];
+        let rst = Forged::rst(ends, Seq(1), Some(Seq(2)));
+        let len = rst.write([&[], &[]], &mut out).unwrap();
         out.truncate(len);
         out
     }

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tollgate_wire::forge::{RST_LEN_MAX, RstSpec, rst};
+use tollgate_wire::forge::{Ends, Forged, HEADER_LEN_MAX};
 use tollgate_wire::{Endpoint, LinkHeader, Packet, Seq};
 
 const TIMESTAMPS: [u8; 12] = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
@@ -17,18 +17,17 @@ fn frame(v6: bool, payload_len: usize) -> Vec<u8> {
             [198, 18, 0, last].into()
         }
     };
-    let spec = RstSpec {
+    let ends = Ends {
         link: LinkHeader::new([2; 6], [4; 6], 0),
         from: Endpoint::new(address(1), 40000),
         to: Endpoint::new(address(2), 80),
-        seq: Seq(1),
-        ack: Some(Seq(2)),
         ttl: 64,
         traffic_class: 0,
         flow_label: 0,
     };
-    let mut frame = vec![0; RST_LEN_MAX];
-    let len = rst(&spec, &mut frame).unwrap_or(0);
+    let mut frame = vec![0; HEADER_LEN_MAX];
+    let rst = Forged::rst(ends, Seq(1), Some(Seq(2)));
+    let len = rst.write([&[], &[]], &mut frame).unwrap_or(0);
     frame.truncate(len);
     frame.extend(TIMESTAMPS);
     frame.extend((0..payload_len).map(|at| u8::try_from(at % 251).unwrap_or(0)));
@@ -92,18 +91,18 @@ fn checksum(c: &mut Criterion) {
 
 fn edit(c: &mut Criterion) {
     let mut group = c.benchmark_group("edit");
-    let spec = RstSpec {
+    let ends = Ends {
         link: LinkHeader::new([2; 6], [4; 6], 0),
         from: Endpoint::new([198, 18, 0, 1].into(), 40000),
         to: Endpoint::new([198, 18, 0, 2].into(), 80),
-        seq: Seq(1),
-        ack: None,
         ttl: 64,
         traffic_class: 0,
         flow_label: 0,
     };
-    let mut out = [0; RST_LEN_MAX];
-    group.bench_function("forge an RST", |b| b.iter(|| rst(black_box(&spec), &mut out)));
+    let mut out = [0; HEADER_LEN_MAX];
+    group.bench_function("forge an RST", |b| {
+        b.iter(|| Forged::rst(black_box(ends), Seq(1), None).write([&[], &[]], &mut out));
+    });
     group.finish();
 }
 

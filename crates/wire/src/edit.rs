@@ -3,12 +3,14 @@
 use std::ops::Range;
 
 use crate::checksum::update;
-use crate::{Flags, IpVersion, Packet};
+use crate::{Flags, IpVersion, Packet, Seq, sack};
 
 /// Offsets in the TCP header.
 mod field {
     pub(super) const SEQ: usize = 4;
+    pub(super) const ACK: usize = 8;
     pub(super) const FLAGS: usize = 12;
+    pub(super) const WINDOW: usize = 14;
     pub(super) const CHECKSUM: usize = 16;
     pub(super) const URGENT: usize = 18;
 }
@@ -27,6 +29,96 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Packet<F> {
         self.put(at, &[0, 0]);
         let checksum = self.pseudo_header().bytes(self.segment()).complement();
         self.put(at, &checksum);
+    }
+
+    /// Sets the sequence number. The checksum is updated for it, and so must be a complete one, as
+    /// for the other numbers.
+    pub fn set_seq(&mut self, seq: Seq) {
+        self.headers.seq = seq;
+        self.patch(field::SEQ, seq.0.to_be_bytes());
+    }
+
+    /// Sets the acknowledgment number.
+    pub fn set_ack(&mut self, ack: Seq) {
+        self.headers.ack = ack;
+        self.patch(field::ACK, ack.0.to_be_bytes());
+    }
+
+    /// Sets the window, as it stands in the header.
+    pub fn set_window(&mut self, window: u16) {
+        self.headers.window = window;
+        self.patch(field::WINDOW, window.to_be_bytes());
+    }
+
+    /// Sets or clears FIN and PSH.
+    pub fn set_ending(&mut self, fin: bool, push: bool) {
+        let mut flags = self.headers.flags;
+        flags.set(Flags::FIN, fin);
+        flags.set(Flags::PSH, push);
+        self.headers.flags = flags;
+        let at = usize::from(self.headers.tcp) + field::FLAGS;
+        let rest = u16::from_be_bytes(self.read(at)) & !Flags::all().bits();
+        self.patch(field::FLAGS, (rest | flags.bits()).to_be_bytes());
+    }
+
+    /// Replaces each SACK block, the first with index 0, by what `map` makes of it, or takes it out:
+    /// the rest move together, and NOPs fill up.
+    pub fn map_sack(&mut self, map: impl Fn(usize, (Seq, Seq)) -> Option<(Seq, Seq)>) {
+        let options = usize::from(self.headers.tcp) + 20..usize::from(self.headers.payload);
+        let Some(options) = self.frame.as_mut().get_mut(options) else { return };
+        // A header has 40 bytes of options at most, a multiple of four.
+        let mut old = [0; 40];
+        let Some(old) = old.get_mut(..options.len()) else { return };
+        old.copy_from_slice(options);
+        sack::map(options, map);
+        let mut new = [0; 40];
+        let Some(new) = new.get_mut(..options.len()) else { return };
+        new.copy_from_slice(options);
+        let at = usize::from(self.headers.tcp) + field::CHECKSUM;
+        let checksum = update(self.read(at), old, new);
+        self.put(at, &checksum);
+    }
+
+    /// Replaces the payload by `payload`, one piece behind the other. Returns false, and changes
+    /// nothing, when the frame is too short for it or an IP datagram cannot be as long: its owner has
+    /// to make room ([`Self::frame_mut`]). Both checksums are right afterwards, whatever they were.
+    #[must_use]
+    pub fn set_payload(&mut self, payload: [&[u8]; 2]) -> bool {
+        let start = usize::from(self.headers.payload);
+        let (middle, end) = (start + payload[0].len(), start + payload[0].len() + payload[1].len());
+        if end - usize::from(self.headers.ip) > usize::from(u16::MAX) {
+            return false;
+        }
+        let Some(room) = self.frame.as_mut().get_mut(start..end) else { return false };
+        let (one, other) = room.split_at_mut(middle - start);
+        one.copy_from_slice(payload[0]);
+        other.copy_from_slice(payload[1]);
+        self.headers.end = u32::try_from(end).unwrap_or(u32::MAX);
+        self.put_ip_len();
+        self.complete_checksum();
+        true
+    }
+
+    /// Copies its headers in front of `payload` in another frame, which must be long enough; else it
+    /// is given back.
+    ///
+    /// # Errors
+    ///
+    /// Gives the frame back when it is too short.
+    pub fn with_payload<G: AsRef<[u8]> + AsMut<[u8]>>(
+        &self,
+        mut frame: G,
+        payload: [&[u8]; 2],
+    ) -> Result<Packet<G>, G> {
+        let headers = ..usize::from(self.headers.payload);
+        let (Some(from), Some(to)) =
+            (self.frame.as_ref().get(headers), frame.as_mut().get_mut(headers))
+        else {
+            return Err(frame);
+        };
+        to.copy_from_slice(from);
+        let mut packet = Packet { frame, headers: self.headers };
+        if packet.set_payload(payload) { Ok(packet) } else { Err(packet.frame) }
     }
 
     /// Keeps these bytes of the payload and no others.
@@ -107,6 +199,17 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Packet<F> {
             IpVersion::V6 => self.put(ip + 7, &[ttl]),
         }
         self.headers.ttl = ttl;
+    }
+
+    /// Changes a field of the TCP header that lies at an even offset, and the checksum for it.
+    fn patch<const N: usize>(&mut self, offset: usize, new: [u8; N]) {
+        let tcp = usize::from(self.headers.tcp);
+        let old: [u8; N] = self.read(tcp + offset);
+        if old != new {
+            let checksum = update(self.read(tcp + field::CHECKSUM), &old, &new);
+            self.put(tcp + field::CHECKSUM, &checksum);
+            self.put(tcp + offset, &new);
+        }
     }
 
     /// Flags and urgent pointer, in words as the checksum counts them.

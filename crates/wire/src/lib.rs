@@ -24,6 +24,7 @@ mod packet;
 mod parse;
 mod refusal;
 mod repair;
+mod sack;
 mod seq;
 mod timestamp;
 

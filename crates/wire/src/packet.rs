@@ -55,6 +55,12 @@ impl<F: AsRef<[u8]>> Packet<F> {
         &self.frame
     }
 
+    /// The frame, to make it longer or shorter. Nothing up to the end of the IP datagram may go.
+    #[must_use]
+    pub const fn frame_mut(&mut self) -> &mut F {
+        &mut self.frame
+    }
+
     /// The frame without what was known about it.
     #[must_use]
     pub fn into_frame(self) -> F {

@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::support::{ACK, FIN, PSH, SYN, Spec, address_v6};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tollgate_wire::forge::{RST_LEN_MAX, RstSpec, rst};
+use tollgate_wire::forge::{Ends, Forged, HEADER_LEN_MAX};
 use tollgate_wire::fragment::{FragmentHeaders, Split};
-use tollgate_wire::{Checksum, Endpoint, Flags, LinkHeader, Packet, Seq, repair_checksums};
+use tollgate_wire::{
+    Checksum, Endpoint, Flags, LinkHeader, Packet, Seq, Timestamps, repair_checksums,
+};
 
 fn tags() -> impl Strategy<Value = Vec<(u16, u16)>> {
     vec((prop_oneof![Just(0x8100_u16), Just(0x88a8)], any::<u16>()), 0..=2)
@@ -162,49 +164,143 @@ proptest! {
     }
 
     #[test]
-    fn a_forged_rst_reads_back(
-        v6 in any::<bool>(),
-        tags in tags(),
+    fn a_forged_segment_is_what_the_letter_of_the_rfcs_builds(
+        (v6, tags) in (any::<bool>(), tags()),
         ports in (1..=u16::MAX, 1..=u16::MAX),
-        seq in any::<u32>(),
-        ack in any::<Option<u32>>(),
+        (seq, ack, window) in (any::<u32>(), any::<Option<u32>>(), any::<u16>()),
+        flags in prop_oneof![Just(Flags::RST), Just(Flags::PSH), Just(Flags::FIN), Just(Flags::empty())],
+        timestamps in any::<Option<(u32, u32)>>(),
         (ttl, class, label) in (any::<u8>(), any::<u8>(), 0..1_u32 << 20),
+        (payload, cut) in (vec(any::<u8>(), 0..200), any::<prop::sample::Index>()),
     ) {
-        let link = Spec { tags, ..Spec::default() }.build();
-        let link = LinkHeader::of(&link).unwrap();
+        let link = Spec { tags: tags.clone(), ..Spec::default() }.build();
         let address = |last| if v6 {
             IpAddr::V6(Ipv6Addr::from(address_v6(last)))
         } else {
             IpAddr::V4(Ipv4Addr::new(198, 18, 0, last))
         };
-        let spec = RstSpec {
-            link,
+        let ends = Ends {
+            link: LinkHeader::of(&link).unwrap(),
             from: Endpoint::new(address(1), ports.0),
             to: Endpoint::new(address(2), ports.1),
-            seq: Seq(seq),
-            ack: ack.map(Seq),
             ttl,
             traffic_class: class,
             flow_label: label,
         };
-        let mut out = [0xaa; RST_LEN_MAX];
-        let len = rst(&spec, &mut out).unwrap();
+        let timestamps = timestamps.map(|(value, echo)| Timestamps { value, echo });
+        let forged = Forged { ends, seq: Seq(seq), ack: ack.map(Seq), flags, window, timestamps };
+        let (one, other) = payload.split_at(cut.index(payload.len() + 1));
+        let mut out = vec![0xaa; HEADER_LEN_MAX + payload.len()];
+        let len = forged.write([one, other], &mut out).unwrap();
         for short in 0..len {
-            prop_assert_eq!(rst(&spec, &mut [0; RST_LEN_MAX][..short]), None);
+            prop_assert_eq!(forged.write([one, other], &mut vec![0; len][..short]), None);
         }
-        let packet = Packet::parse(&out[..len]).unwrap();
-        let headers = packet.headers();
+        out.truncate(len);
+        // Traffic class, flow label and identification are not the builder's to choose.
+        let mut options = Vec::new();
+        if let Some(Timestamps { value, echo }) = timestamps {
+            options.extend([1, 1, 8, 10]);
+            options.extend([value.to_be_bytes(), echo.to_be_bytes()].concat());
+        }
+        let ack_bit = if ack.is_some() { ACK } else { 0 };
+        let expected = Spec {
+            v6, tags, ports, ttl, seq, window, options,
+            ack: ack.unwrap_or(0),
+            flags: flags.bits() | ack_bit,
+            payload: payload.clone(),
+            ..Spec::default()
+        };
+        let expected = expected.build();
+        let end = Packet::parse(&out[..]).map(|packet| *packet.headers());
+        if let Ok(headers) = end {
+            let packet = Packet::parse(&out[..]).unwrap();
+            prop_assert_eq!(packet.checksum(), Checksum::Good);
+            prop_assert_eq!(packet.traffic_class(), class & !3);
+            prop_assert_eq!(packet.flow_label(), if v6 { label } else { 0 });
+            prop_assert_eq!(headers.end as usize, len);
+        } else {
+            // A segment without any control bit is none; it is ours to forge none such.
+            prop_assert!(ack.is_none());
+        }
+        let tcp = len - payload.len() - forged.header_len();
+        prop_assert_eq!(&out[tcp..], &expected[tcp..]);
+    }
+
+    #[test]
+    fn numbers_changed_in_place_leave_what_a_builder_that_knows_them_builds(
+        spec in spec(),
+        (seq, ack, window) in (any::<u32>(), any::<u32>(), any::<u16>()),
+        (fin, push) in (any::<bool>(), any::<bool>()),
+    ) {
+        let mut packet = Packet::parse(spec.build()).unwrap();
+        packet.set_seq(Seq(seq));
+        packet.set_ack(Seq(ack));
+        packet.set_window(window);
+        packet.set_ending(fin, push);
+        let mut flags = spec.flags & !(FIN | PSH);
+        if fin { flags |= FIN }
+        if push { flags |= PSH }
+        let headers = *packet.headers();
         prop_assert_eq!(packet.checksum(), Checksum::Good);
-        prop_assert_eq!(packet.payload(), b"");
-        prop_assert_eq!(headers.key.endpoint(headers.source), spec.from);
-        prop_assert_eq!(headers.key.endpoint(headers.source.other()), spec.to);
-        prop_assert_eq!(headers.key.vlans(), link.vlans());
-        prop_assert_eq!((headers.seq, headers.ttl), (spec.seq, ttl));
-        prop_assert_eq!(headers.flags.contains(Flags::ACK), ack.is_some());
-        prop_assert_eq!(headers.ack, Seq(ack.unwrap_or(0)));
-        prop_assert_eq!(packet.traffic_class(), class & !3);
-        prop_assert_eq!(packet.flow_label(), if v6 { label } else { 0 });
-        prop_assert_eq!(usize::try_from(headers.end).unwrap(), len);
+        let expected = Spec { seq, ack, window, flags, ..spec };
+        let tcp = usize::from(headers.tcp);
+        let (mut frame, mut expected) = (packet.into_frame(), expected.build());
+        if flags & SYN == 0 || !fin {
+            prop_assert_eq!(*Packet::parse(&frame[..]).unwrap().headers(), headers);
+        }
+        // Zero has two spellings in a checksum that is updated.
+        frame[tcp + 16..tcp + 18].fill(0);
+        expected[tcp + 16..tcp + 18].fill(0);
+        prop_assert_eq!(frame, expected);
+    }
+
+    #[test]
+    fn a_payload_that_is_replaced_leaves_what_a_builder_that_knows_it_builds(
+        spec in spec(),
+        (payload, cut) in (vec(any::<u8>(), 0..300), any::<prop::sample::Index>()),
+    ) {
+        let spec = Spec { padding: 0, ..spec };
+        let (one, other) = payload.split_at(cut.index(payload.len() + 1));
+        let expected = Spec { payload: payload.clone(), ..spec.clone() }.build();
+        let packet = Packet::parse(spec.build()).unwrap();
+
+        // In another frame.
+        let short = vec![0; expected.len() - 1];
+        prop_assert!(packet.with_payload(short, [one, other]).is_err());
+        let copy = packet.with_payload(vec![0xaa; expected.len()], [one, other]).unwrap();
+        prop_assert_eq!(*copy.headers(), *Packet::parse(&expected[..]).unwrap().headers());
+        prop_assert_eq!(&copy.into_frame(), &expected);
+
+        // In its own.
+        let mut packet = packet;
+        let fits = expected.len() <= packet.frame().len();
+        prop_assert_eq!(packet.set_payload([one, other]), fits);
+        packet.frame_mut().resize(expected.len(), 0xaa);
+        prop_assert!(packet.set_payload([one, other]));
+        prop_assert_eq!(*packet.headers(), *Packet::parse(&expected[..]).unwrap().headers());
+        prop_assert_eq!(packet.into_frame(), expected);
+    }
+
+    #[test]
+    fn sack_blocks_changed_in_place_keep_the_checksum_good(
+        spec in spec(),
+        blocks in vec(any::<(u32, u32)>(), 1..4),
+        keep in any::<[bool; 4]>(),
+        by in any::<u32>(),
+    ) {
+        let mut options = vec![1, 1, 5, 2 + 8 * blocks.len() as u8];
+        for (left, right) in &blocks {
+            options.extend([left.to_be_bytes(), right.to_be_bytes()].concat());
+        }
+        let mut packet = Packet::parse(Spec { options, ..spec }.build()).unwrap();
+        let before = packet.options().sack;
+        packet.map_sack(|index, (left, right)| keep[index].then_some((left + by, right - by)));
+        prop_assert_eq!(packet.checksum(), Checksum::Good);
+        let kept = before.iter().flatten().zip(keep).filter(|(_, keep)| *keep);
+        let expected: Vec<_> = kept.map(|((left, right), _)| (*left + by, *right - by)).collect();
+        let after: Vec<_> = packet.options().sack.into_iter().flatten().collect();
+        prop_assert_eq!(after, expected);
+        prop_assert!(!packet.options().malformed);
     }
 
     #[test]
