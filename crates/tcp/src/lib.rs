@@ -3,7 +3,8 @@
 //! Its parts are closed over nothing but the segments it is shown. [`Handshake`] and [`Tracker`]
 //! say what a segment means for a connection and whether it may pass; [`Reassembler`] puts the bytes
 //! of one direction in order, so that every byte is shown once, and with [`Retention`] every copy of it
-//! leaves the same; [`reset`] says which RSTs end a connection at both ends, whatever the stack.
+//! leaves the same; where bytes are changed, [`EditedStream`] keeps what they became and [`EditMap`] the two
+//! numberings; [`reset`] says which RSTs end a connection at both ends, whatever the stack.
 //!
 //! None of them owns a link, reads a clock or holds a frame that it cannot give back. What may be
 //! believed and what must be dropped follows one rule: ambiguous *data* is safe, since the first valid
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod edit_map;
+mod edited;
 mod half;
 mod handshake;
 mod invalid;
@@ -23,6 +25,7 @@ mod state;
 mod tracker;
 
 pub use edit_map::{EditMap, Place};
+pub use edited::{Change, EditedStream, Piece};
 pub use handshake::{Handshake, Progress};
 pub use invalid::Invalid;
 pub use reassembler::{

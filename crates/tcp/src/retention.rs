@@ -75,6 +75,11 @@ impl Retention {
         self.first = start;
     }
 
+    /// Gives the bytes away, and the number of the first.
+    pub(crate) fn take(&mut self) -> (Seq, VecDeque<u8>) {
+        (self.first, std::mem::take(&mut self.bytes))
+    }
+
     /// Gives memory back beyond what `capacity` bytes need.
     pub fn shrink_to(&mut self, capacity: usize) {
         self.bytes.shrink_to(capacity);
@@ -126,7 +131,7 @@ impl Retention {
         self.bytes.is_empty()
     }
 
-    fn end(&self) -> Seq {
+    pub(crate) fn end(&self) -> Seq {
         // No more is remembered than a window, far below what wraps.
         self.first + u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
     }

@@ -9,6 +9,7 @@
 
 mod close;
 mod edit_map;
+mod edited;
 mod handshake;
 mod hostile;
 mod model;

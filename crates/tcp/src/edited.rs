@@ -1,0 +1,429 @@
+//! One direction of a stream whose bytes are changed on their way.
+//!
+//! What the sender sends is only what the output is made of: the changed bytes are kept here, as the
+//! receiver numbers them, from its cumulative acknowledgment on. Whatever leaves is cut from them, so
+//! that every copy of a byte is the same, however the sender cuts its repetitions. It is the sender
+//! who repeats, for an edit that is not acknowledged whole is not acknowledged to him
+//! ([`EditMap`]); nothing here has a timer.
+//!
+//! The receiver's window is respected: what does not fit stays here unsent, until an acknowledgment
+//! makes room.
+
+use std::collections::VecDeque;
+use std::iter;
+
+use tollgate_wire::Seq;
+
+use crate::{EditMap, Retention};
+
+/// The output of one direction, and its two numberings.
+///
+/// Invariants, in the receiver's numbers: `acknowledged <= sent <= map.edge()`; `bytes` are those
+/// from `first` up to there, without the FIN; `first` is beyond `acknowledged` only while bytes that
+/// left before the first edit are not acknowledged and were not retained.
+#[derive(Clone, Debug)]
+pub struct EditedStream {
+    map: EditMap,
+    first: Seq,
+    bytes: VecDeque<u8>,
+    /// A FIN stands behind the last byte.
+    finished: bool,
+    sent: Seq,
+    acknowledged: Seq,
+    /// Right-most window edge that the receiver has offered.
+    window_edge: Seq,
+    /// Of the sender, behind the edge of the map: shown, and held back.
+    held: Vec<u8>,
+}
+
+/// A change to the bytes of one event: `erased` of them at `start` give way to `bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// Offset from the first byte that was held, or else is new.
+    pub start: usize,
+    /// How many go.
+    pub erased: usize,
+    /// What comes in their place.
+    pub bytes: &'a [u8],
+}
+
+/// A part of the output that fits into one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// As the receiver numbers it.
+    pub seq: Seq,
+    /// Bytes.
+    pub len: u32,
+    /// Whether the FIN follows them.
+    pub fin: bool,
+}
+
+impl Piece {
+    /// The number after it, FIN included.
+    #[must_use]
+    pub fn end(&self) -> Seq {
+        self.seq + self.len + u32::from(self.fin)
+    }
+}
+
+impl EditedStream {
+    /// A stream that was not changed so far: everything before `edge` has left (the FIN included if
+    /// `finished`), and `kept` of it is known.
+    #[must_use]
+    pub fn new(
+        edge: Seq,
+        finished: bool,
+        kept: Option<&mut Retention>,
+        acknowledged: Seq,
+        window_edge: Seq,
+    ) -> Self {
+        let data_end = edge - u32::from(finished);
+        let (first, bytes) = match kept {
+            Some(kept) if kept.end() == data_end => kept.take(),
+            _ => (data_end, VecDeque::new()),
+        };
+        let mut map = EditMap::new(edge);
+        map.acknowledged(acknowledged);
+        Self {
+            map,
+            first,
+            bytes,
+            finished,
+            sent: edge,
+            acknowledged,
+            window_edge,
+            held: Vec::new(),
+        }
+    }
+
+    /// Takes the bytes of an event, as they were changed: those that were held, then `fresh`. The
+    /// changes are in order and do not overlap; what lies at `hold_from` or behind stays back, but
+    /// for what a change takes away; `fin` when the FIN follows, and then nothing is held.
+    pub fn take(
+        &mut self,
+        fresh: &[&[u8]],
+        changes: &[Change<'_>],
+        hold_from: Option<usize>,
+        fin: bool,
+    ) {
+        let held = std::mem::take(&mut self.held);
+        let len = held.len() + fresh.iter().map(|chunk| chunk.len()).sum::<usize>();
+        let changed = changes.last().map_or(0, |last| last.start + last.erased);
+        let end = hold_from.filter(|_| !fin).unwrap_or(len).max(changed).min(len);
+        let chunks = iter::once(held.as_slice()).chain(fresh.iter().copied());
+        let mut writer = Writer { stream: self, source: Source::new(chunks), at: 0, open: None };
+        for change in changes {
+            writer.change(change, end, fin);
+        }
+        writer.finish(end, fin);
+        let rest = writer.source.rest();
+        self.held = rest;
+        self.finished |= fin;
+    }
+
+    /// Takes a cumulative acknowledgment of the receiver and the window edge beside it, both in its
+    /// numbers.
+    pub fn acknowledge(&mut self, ack: Seq, window_edge: Seq) {
+        debug_assert!(ack.at_or_before(self.sent), "nobody has got what was not sent");
+        self.acknowledged = self.acknowledged.max(ack);
+        self.window_edge = self.window_edge.max(window_edge);
+        self.map.acknowledged(self.acknowledged);
+        let count = usize::try_from(self.acknowledged.distance(self.first)).unwrap_or(0);
+        let count = count.min(self.bytes.len());
+        self.bytes.drain(..count);
+        self.first += small(count);
+        if self.bytes.is_empty() {
+            self.bytes.shrink_to(SPARE_BYTES_MAX);
+        }
+    }
+
+    /// The output up to `end` has left.
+    pub fn sent(&mut self, end: Seq) {
+        debug_assert!(end.at_or_before(self.map.edge().output), "what is sent is there");
+        self.sent = self.sent.max(end);
+    }
+
+    /// What a segment brings whose bytes (and FIN) the sender numbers from `from` up to `to`: all that
+    /// became of them and is not acknowledged, and what has not left before, as far as the receiver
+    /// has room. None if that is nothing.
+    #[must_use]
+    pub fn span(&self, from: Seq, to: Seq) -> Option<(Seq, Seq)> {
+        let to = to.min(self.map.edge().input);
+        let end = self.map.output_to(to).min(self.room());
+        let start = self.map.output_from(from).max(self.acknowledged).max(self.first);
+        let start = start.min(self.sent);
+        start.before(end).then_some((start, end))
+    }
+
+    /// What has not left, as far as the receiver has room.
+    #[must_use]
+    pub fn unsent(&self) -> Option<(Seq, Seq)> {
+        let end = self.map.edge().output.min(self.room());
+        self.sent.before(end).then_some((self.sent, end))
+    }
+
+    /// The first part of the output between `from` and `to`, with `len_max` bytes at most.
+    #[must_use]
+    pub fn piece(&self, from: Seq, to: Seq, len_max: u32) -> Piece {
+        let edge = self.map.edge().output;
+        let data_end = edge - u32::from(self.finished);
+        let end = to.min(data_end).min(from + len_max);
+        let fin = self.finished && to == edge && end == data_end;
+        Piece { seq: from, len: end.distance(from).max(0).cast_unsigned(), fin }
+    }
+
+    /// The bytes of a piece.
+    #[must_use]
+    pub fn bytes(&self, piece: &Piece) -> [&[u8]; 2] {
+        let start = usize::try_from(piece.seq.distance(self.first)).unwrap_or(usize::MAX);
+        let end = start.saturating_add(usize::try_from(piece.len).unwrap_or(usize::MAX));
+        let (front, back) = self.bytes.as_slices();
+        let cut = |bytes: usize| (start.min(bytes), end.min(bytes));
+        let (from, to) = cut(front.len());
+        let one = front.get(from..to).unwrap_or_default();
+        let (from, to) = (start.max(front.len()) - front.len(), end.max(front.len()) - front.len());
+        [one, back.get(from.min(back.len())..to.min(back.len())).unwrap_or_default()]
+    }
+
+    /// What an acknowledgment of the receiver means to the sender. One of what was not sent stays one.
+    #[must_use]
+    pub fn input_ack(&self, ack: Seq) -> Seq {
+        match u32::try_from(ack.distance(self.sent)) {
+            Ok(beyond @ 1..) => self.edge() + beyond,
+            _ => self.map.input_to(ack),
+        }
+    }
+
+    /// What a window edge of the receiver means to the sender. It may lie before what he has sent
+    /// already: the window shrinks by what was put in.
+    #[must_use]
+    pub fn input_window_edge(&self, edge: Seq) -> Seq {
+        self.map.input_to(edge)
+    }
+
+    /// What a selective acknowledgment of the receiver means to the sender; none if it names no whole
+    /// byte of his.
+    #[must_use]
+    pub fn input_block(&self, (left, right): (Seq, Seq)) -> Option<(Seq, Seq)> {
+        let (left, right) = (self.map.input_from(left), self.input_ack(right));
+        left.before(right).then_some((left, right))
+    }
+
+    /// The number for a segment of the sender without payload: beyond what was sent if he is, old if
+    /// he is.
+    #[must_use]
+    pub fn output_bare(&self, seq: Seq) -> Seq {
+        let edge = self.map.edge().input;
+        if seq.at_or_after(edge) {
+            return self.sent + seq.0.wrapping_sub(edge.0);
+        }
+        let acknowledged = self.settled();
+        if seq.at_or_before(acknowledged) {
+            return self.acknowledged - acknowledged.0.wrapping_sub(seq.0);
+        }
+        self.map.output_from(seq).max(self.acknowledged).min(self.sent)
+    }
+
+    /// Up to where the sender may be told that the receiver has everything.
+    #[must_use]
+    pub fn settled(&self) -> Seq {
+        self.map.input_to(self.acknowledged)
+    }
+
+    /// Whether the receiver has acknowledged all output there is, so that no acknowledgment of his is
+    /// to be expected.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.acknowledged == self.map.edge().output
+    }
+
+    /// The receiver's highest cumulative acknowledgment, in his numbers.
+    #[must_use]
+    pub const fn acknowledged(&self) -> Seq {
+        self.acknowledged
+    }
+
+    /// The edge of what has left, in the receiver's numbers.
+    #[must_use]
+    pub const fn edge_sent(&self) -> Seq {
+        self.sent
+    }
+
+    /// The right-most window edge that the receiver has offered, in his numbers.
+    #[must_use]
+    pub const fn window_edge(&self) -> Seq {
+        self.window_edge
+    }
+
+    /// Bytes that were shown and are held back.
+    #[must_use]
+    pub fn held(&self) -> &[u8] {
+        &self.held
+    }
+
+    /// The sender's number of the first byte that is held, or would be.
+    #[must_use]
+    pub fn held_from(&self) -> Seq {
+        self.map.edge().input
+    }
+
+    /// The first output number that can be sent again; what is before it was forgotten before the
+    /// first edit, and has the same number on both sides.
+    #[must_use]
+    pub const fn first(&self) -> Seq {
+        self.first
+    }
+
+    /// Whether the two numberings are the same from here on.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        self.map.is_identity()
+    }
+
+    /// Memory that it takes, in bytes: what is kept, what is held, and the map.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.bytes.len() + self.held.len() + self.map.edits() * 16
+    }
+
+    /// The sender's number after all that was taken, held or not.
+    fn edge(&self) -> Seq {
+        self.map.edge().input + small(self.held.len())
+    }
+
+    /// Where the receiver's room ends. What was sent stays sent, whatever he says later.
+    fn room(&self) -> Seq {
+        self.window_edge.max(self.sent)
+    }
+}
+
+/// Writes one event into a stream.
+struct Writer<'s, 'a, I> {
+    stream: &'s mut EditedStream,
+    source: Source<'a, I>,
+    /// Offset in the event of the next byte of the source.
+    at: usize,
+    /// An edit that may still grow: units taken and given. One that has taken nothing waits for a
+    /// neighbour to take in.
+    open: Option<(u32, u32)>,
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Writer<'_, 'a, I> {
+    fn change(&mut self, change: &Change<'_>, end: usize, fin: bool) {
+        let start = change.start.max(self.at).min(end);
+        // Behind the last byte there is none to take in, so that one is.
+        let takes_last = change.erased == 0 && start == end && !fin && start > self.at;
+        self.keep_to(start - usize::from(takes_last));
+        let (mut taken, mut given) = self.open.take().unwrap_or_default();
+        if takes_last {
+            self.copy(1);
+            (taken, given) = (taken + 1, given + 1);
+        }
+        let erased = change.erased.min(end - start);
+        self.source.skip(erased);
+        self.at += erased;
+        self.stream.bytes.extend(change.bytes);
+        self.open = Some((taken + small(erased), given + small(change.bytes.len())));
+    }
+
+    fn keep_to(&mut self, to: usize) {
+        let mut len = to - self.at;
+        if len == 0 {
+            return;
+        }
+        if let Some((taken, given)) = self.open.take() {
+            if taken == 0 {
+                self.copy(1);
+                len -= 1;
+                if len == 0 {
+                    self.open = Some((1, given + 1));
+                    return;
+                }
+                self.stream.map.replace(1, given + 1);
+            } else {
+                self.stream.map.replace(taken, given);
+            }
+        }
+        self.copy(len);
+        self.stream.map.keep(small(len));
+    }
+
+    fn finish(&mut self, end: usize, fin: bool) {
+        self.keep_to(end);
+        match self.open.take() {
+            None => {}
+            Some((0, given)) if fin => {
+                self.stream.map.replace(1, given + 1);
+                return;
+            }
+            Some((0, given)) => {
+                // Nothing was shown, so nothing can be inserted.
+                let given = usize::try_from(given).unwrap_or(usize::MAX);
+                let len = self.stream.bytes.len().saturating_sub(given);
+                self.stream.bytes.truncate(len);
+            }
+            Some((taken, given)) => self.stream.map.replace(taken, given),
+        }
+        self.stream.map.keep(u32::from(fin));
+    }
+
+    fn copy(&mut self, len: usize) {
+        self.source.copy(len, &mut self.stream.bytes);
+        self.at += len;
+    }
+}
+
+/// The bytes of an event, from front to back.
+struct Source<'a, I> {
+    chunk: &'a [u8],
+    chunks: I,
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Source<'a, I> {
+    fn new(mut chunks: I) -> Self {
+        Self { chunk: chunks.next().unwrap_or_default(), chunks }
+    }
+
+    /// The next bytes, at most `len` and at least one, while there are any.
+    fn next(&mut self, len: usize) -> Option<&'a [u8]> {
+        while self.chunk.is_empty() {
+            self.chunk = self.chunks.next()?;
+        }
+        let (now, later) = self.chunk.split_at(len.min(self.chunk.len()));
+        self.chunk = later;
+        Some(now)
+    }
+
+    fn copy(&mut self, mut len: usize, to: &mut VecDeque<u8>) {
+        while len > 0
+            && let Some(bytes) = self.next(len)
+        {
+            to.extend(bytes);
+            len -= bytes.len();
+        }
+    }
+
+    fn skip(&mut self, mut len: usize) {
+        while len > 0
+            && let Some(bytes) = self.next(len)
+        {
+            len -= bytes.len();
+        }
+    }
+
+    fn rest(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        while let Some(bytes) = self.next(usize::MAX) {
+            rest.extend(bytes);
+        }
+        rest
+    }
+}
+
+/// A length as sequence numbers count. What is kept is bounded far below.
+fn small(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// What an empty store may keep allocated.
+const SPARE_BYTES_MAX: usize = 16 << 10;
