@@ -12,6 +12,7 @@ use tollgate_policy::{Phase, Verdict};
 use tollgate_tcp::Invalid;
 use tollgate_wire::{Malformed, Other};
 
+use crate::edit_counters::EditCounters;
 use crate::remedy::Trouble;
 
 /// What one worker has counted since it began.
@@ -65,6 +66,8 @@ pub struct Counters {
     pub rewritten: u64,
     /// Packets with bytes whose earlier copy was forgotten.
     pub forgotten: u64,
+    /// What rules have changed in streams.
+    pub edits: EditCounters,
     /// Packets that lost SACK blocks: those that name what has not left.
     pub sacks_stripped: u64,
     /// Packets that lost their URG bit and pointer.
@@ -153,6 +156,8 @@ pub enum Cause {
     Stopped,
     /// Held when frames had crossed unseen.
     Bypassed,
+    /// What its bytes had become was empty, or had no room at its receiver yet.
+    Edited,
     /// An ICMP error that quotes a number that is not in flight (RFC 5927).
     IcmpOffWindow,
     /// An ICMP error about no connection that is known.
@@ -167,7 +172,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every one, in order of its discriminant.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::NoConnection,
         Self::ConnectionOver,
         Self::HeldFull,
@@ -189,6 +194,7 @@ impl Cause {
         Self::Closed,
         Self::Stopped,
         Self::Bypassed,
+        Self::Edited,
         Self::IcmpOffWindow,
         Self::IcmpNoConnection,
         Self::Memory,
@@ -221,6 +227,7 @@ impl Cause {
             Self::Closed => "closed",
             Self::Stopped => "stopped",
             Self::Bypassed => "bypassed",
+            Self::Edited => "edited",
             Self::IcmpOffWindow => "icmp_off_window",
             Self::IcmpNoConnection => "icmp_no_connection",
             Self::Memory => "memory",
@@ -348,6 +355,7 @@ impl AddAssign<&Self> for Counters {
         self.retransmitted += other.retransmitted;
         self.rewritten += other.rewritten;
         self.forgotten += other.forgotten;
+        self.edits += &other.edits;
         self.sacks_stripped += other.sacks_stripped;
         self.urgent_cleared += other.urgent_cleared;
         self.ttls_raised += other.ttls_raised;

@@ -1,5 +1,6 @@
 //! An established connection, and what its packets mean for it.
 
+mod edited;
 mod gap;
 mod in_flight;
 mod remedy;
@@ -15,6 +16,7 @@ use tollgate_tcp::{
 };
 use tollgate_wire::{Direction, Flags, FlowKey, Packet, PerDirection, Timestamp};
 
+use self::edited::Edited;
 use crate::Config;
 use crate::buffer::Buffer;
 use crate::counters::{Cause, Reason};
@@ -40,6 +42,11 @@ pub(crate) struct Flow<F> {
     streams: PerDirection<Reassembler<Buffer<F>>>,
     /// What has left of each stream and is not acknowledged.
     kept: PerDirection<Kept>,
+    /// Since a rule has changed or held bytes: the streams as their receivers see them.
+    edited: Option<Box<Edited>>,
+    /// The longest segment that the receiver of each stream takes, as its SYN said; 0 if it said
+    /// nothing.
+    pub(crate) mss: PerDirection<u16>,
     /// Since a RST of an endpoint has passed: it may be lost behind us, so who still sends data is
     /// told again.
     reset: Option<Zombie>,
@@ -110,6 +117,8 @@ impl<F: Frame> Flow<F> {
             tracker,
             streams,
             kept,
+            edited: None,
+            mss: PerDirection::default(),
             reset: None,
             conflicted: false,
             bypassed: false,
@@ -231,8 +240,11 @@ impl<F: Frame> Flow<F> {
         port: Port,
         step: Option<Result<Step, Invalid>>,
     ) {
-        if self.bypassed {
-            self.resume(cx, segment, direction);
+        if self.bypassed && !self.resume(cx, segment, direction) {
+            return cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::ConnectionOver));
+        }
+        if self.edited.is_some() {
+            return self.edited_segment(cx, packet, segment, direction, port, step);
         }
         let step = match step {
             Some(step) => step,
@@ -353,14 +365,16 @@ impl<F: Frame> Flow<F> {
         reason: Reason,
         phase: Phase,
     ) {
-        self.give_up(cx, reason);
-        let rsts = match verdict {
-            Verdict::Reset => reset::both(&self.tracker),
-            Verdict::HalfReset => reset::half(&self.tracker),
-            Verdict::Accept | Verdict::Bypass | Verdict::DropPacket | Verdict::Drop => {
+        let rsts = match (verdict, &self.edited) {
+            (Verdict::Reset, None) => reset::both(&self.tracker),
+            (Verdict::Reset, Some(edited)) => reset::both(&edited.streams),
+            (Verdict::HalfReset, None) => reset::half(&self.tracker),
+            (Verdict::HalfReset, Some(edited)) => reset::half(&edited.streams),
+            (Verdict::Accept | Verdict::Bypass | Verdict::DropPacket | Verdict::Drop, _) => {
                 Default::default()
             }
         };
+        self.give_up(cx, reason);
         for rst in &rsts {
             cx.ports.rst(&self.about, rst);
         }
@@ -401,6 +415,7 @@ impl<F: Frame> Flow<F> {
 
     /// Drops what is held and forgets what is retained.
     fn give_up<L: Link<Frame = F>, P>(&mut self, cx: &mut Context<'_, L, P>, reason: Reason) {
+        self.forget_edits(cx.retained);
         for direction in Direction::BOTH {
             cx.retained.forget(&mut self.kept[direction]);
             self.let_go(cx, direction, reason);

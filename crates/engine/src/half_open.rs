@@ -4,8 +4,8 @@
 //! A half-open connection that a rule refused stays here too, for its stragglers, so that a flood of
 //! *refused* SYNs is bounded in the same way.
 
-use tollgate_tcp::{Handshake, Timeouts};
-use tollgate_wire::{FlowKey, Seq, Timestamp};
+use tollgate_tcp::{Handshake, Segment, Timeouts};
+use tollgate_wire::{Direction, Flags, FlowKey, PerDirection, Seq, Timestamp};
 
 use crate::flow_table::Keyed;
 use crate::identity::{Identity, Standing};
@@ -30,6 +30,9 @@ pub(crate) struct HalfOpen {
     /// Since it crosses uninspected, there being no room for it among the established.
     pub(crate) unseen: Option<Unseen>,
     pub(crate) unanswered: Unanswered,
+    /// The longest segment that the receiver of each direction takes, as its SYN said; 0 if it said
+    /// nothing.
+    pub(crate) mss: PerDirection<u16>,
 }
 
 impl Keyed for HalfOpen {
@@ -49,6 +52,7 @@ impl HalfOpen {
             kept: None,
             unseen: None,
             unanswered: Unanswered::default(),
+            mss: PerDirection::default(),
         }
     }
 
@@ -58,6 +62,15 @@ impl HalfOpen {
             (None, Some(unseen)) => Standing::Bypassed(unseen.state()),
             (None, None) if self.reset => Standing::Live(tollgate_tcp::State::Reset),
             (None, None) => Standing::Live(self.handshake.state()),
+        }
+    }
+
+    /// Notes what a SYN or SYN-ACK says of the segments that its sender takes. Of several the least
+    /// counts: it is right for all of them.
+    pub(crate) fn note_mss(&mut self, direction: Direction, segment: &Segment) {
+        if let (true, Some(mss)) = (segment.has(Flags::SYN), segment.options.mss) {
+            let known = &mut self.mss[direction.reverse()];
+            *known = if *known == 0 { mss } else { mss.min(*known) };
         }
     }
 

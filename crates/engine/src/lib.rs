@@ -14,6 +14,7 @@ mod budget;
 mod buffer;
 mod config;
 mod counters;
+mod edit_counters;
 mod flow;
 mod flow_table;
 mod fragments;
@@ -39,6 +40,7 @@ mod zombie;
 
 pub use config::{Config, FastOpen, Midstream, OtherTraffic, Sharding};
 pub use counters::{Cause, Counters, PortCounters, Reason};
+pub use edit_counters::EditCounters;
 pub use flow_table::{FlowTable, Keyed, Refused};
 pub use mesh::{Mesh, mesh};
 pub use metrics::Metric;

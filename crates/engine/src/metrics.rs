@@ -72,7 +72,10 @@ impl Counters {
             (SUPPRESSED, self.alerts_suppressed),
             (UNBALANCED, self.unbalanced_turns),
         ];
-        out.extend(plain.map(|(name, value)| Metric::new(name, &[], value)));
+        let edits = self.edits.named();
+        out.extend(
+            plain.into_iter().chain(edits).map(|(name, value)| Metric::new(name, &[], value)),
+        );
         out.into_iter()
     }
 

@@ -75,6 +75,25 @@ impl Retained {
         }
     }
 
+    /// Gives up what is retained to whoever keeps it from here on, and counts it.
+    pub(crate) fn hand_over(&mut self, kept: &mut Kept) -> Kept {
+        let retention = kept.take()?;
+        self.resized(sizes(&retention), [0, 0]);
+        Some(retention)
+    }
+
+    /// Counts what the changed streams of a flow take, which share the bounds. They cannot forget, so
+    /// they ask for room before they take more.
+    pub(crate) const fn change(&mut self, before: u64, after: u64) {
+        self.resized([before; 2], [after; 2]);
+    }
+
+    /// Whether a changed stream that takes `len` bytes may take more.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        let most = usize::try_from(self.direction_bytes_max).unwrap_or(usize::MAX);
+        len < most && self.bytes < self.bytes_max
+    }
+
     /// Forgets all.
     pub(crate) fn forget(&mut self, kept: &mut Kept) {
         let Some(mut retention) = kept.take() else { return };

@@ -132,9 +132,17 @@ impl EditedStream {
         let count = count.min(self.bytes.len());
         self.bytes.drain(..count);
         self.first += small(count);
-        if self.bytes.is_empty() {
-            self.bytes.shrink_to(SPARE_BYTES_MAX);
+        // Whoever had megabytes in flight once must not keep the memory of them.
+        if self.bytes.capacity() > SPARE_BYTES_MAX.max(4 * self.bytes.len()) {
+            self.bytes.shrink_to(2 * self.bytes.len());
         }
+    }
+
+    /// Forgets all bytes: nothing is sent any more. The numbers stay.
+    pub fn forget(&mut self) {
+        self.bytes = VecDeque::new();
+        self.held = Vec::new();
+        self.first = self.map.edge().output - u32::from(self.finished);
     }
 
     /// The output up to `end` has left.
@@ -143,15 +151,25 @@ impl EditedStream {
         self.sent = self.sent.max(end);
     }
 
-    /// What a segment brings whose bytes (and FIN) the sender numbers from `from` up to `to`: all that
-    /// became of them and is not acknowledged, and what has not left before, as far as the receiver
-    /// has room. None if that is nothing.
+    /// What a repetition brings whose bytes (and FIN) the sender numbers from `from` up to `to`: all
+    /// that became of them and is not acknowledged, and what has not left before, as far as the
+    /// receiver has room. None if that is nothing.
     #[must_use]
     pub fn span(&self, from: Seq, to: Seq) -> Option<(Seq, Seq)> {
+        self.between(self.map.output_from(from), to)
+    }
+
+    /// The same for a segment with something new. What begins within an edit leaves it to the segment
+    /// before, which took it along.
+    #[must_use]
+    pub fn span_fresh(&self, from: Seq, to: Seq) -> Option<(Seq, Seq)> {
+        self.between(self.map.output_to(from), to)
+    }
+
+    fn between(&self, start: Seq, to: Seq) -> Option<(Seq, Seq)> {
         let to = to.min(self.map.edge().input);
         let end = self.map.output_to(to).min(self.room());
-        let start = self.map.output_from(from).max(self.acknowledged).max(self.first);
-        let start = start.min(self.sent);
+        let start = start.max(self.acknowledged).max(self.first).min(self.sent);
         start.before(end).then_some((start, end))
     }
 
@@ -272,6 +290,19 @@ impl EditedStream {
     #[must_use]
     pub const fn first(&self) -> Seq {
         self.first
+    }
+
+    /// Whether what the sender numbers `from` left before the first change, is not acknowledged, and is
+    /// not known any more.
+    #[must_use]
+    pub fn is_forgotten(&self, from: Seq) -> bool {
+        self.map.output_from(from).max(self.acknowledged).before(self.first)
+    }
+
+    /// Units of output that have not left.
+    #[must_use]
+    pub fn unsent_len(&self) -> u32 {
+        self.map.edge().output.0.wrapping_sub(self.sent.0)
     }
 
     /// Whether the two numberings are the same from here on.
@@ -425,5 +456,6 @@ fn small(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
-/// What an empty store may keep allocated.
+/// What may stay allocated however little is kept: some segments, below which giving back is not worth the
+/// call.
 const SPARE_BYTES_MAX: usize = 16 << 10;

@@ -232,6 +232,12 @@ impl<B: Payload> Reassembler<B> {
         self.waiting.is_some()
     }
 
+    /// Whether bytes behind a gap have left, so that they cannot be changed or moved any more.
+    #[must_use]
+    pub fn has_left_early(&self) -> bool {
+        matches!(self.waiting.as_deref(), Some(Waiting::Copied(_)))
+    }
+
     /// What waits behind a gap.
     #[must_use]
     pub fn held(&self) -> Held {

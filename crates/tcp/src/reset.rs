@@ -9,9 +9,9 @@
 //! acknowledges itself, which is exact for every stack ([`answer`]).
 
 use arrayvec::ArrayVec;
-use tollgate_wire::{Direction, Flags, Seq};
+use tollgate_wire::{Direction, Flags, PerDirection, Seq};
 
-use crate::{Handshake, Segment, State, Tracker};
+use crate::{EditedStream, Handshake, Segment, State, Tracker};
 
 /// The most RSTs that one reset sends.
 pub const RSTS_MAX: usize = 4;
@@ -66,17 +66,27 @@ pub fn answer(straggler: &Segment, direction: Direction) -> Option<Rst> {
 
 impl Resettable for Tracker {
     fn rsts(&self, to: Direction) -> ArrayVec<Rst, 2> {
-        let mut rsts = ArrayVec::new();
         if self.is_signed() {
-            return rsts;
+            return ArrayVec::new();
         }
-        let (acknowledged, edge) = (self.acknowledged(to), self.edge(to));
-        rsts.push(Rst { to, seq: acknowledged, ack: None });
-        if edge != acknowledged {
-            rsts.push(Rst { to, seq: edge, ack: None });
-        }
-        rsts
+        at_both_edges(to, self.acknowledged(to), self.edge(to))
     }
+}
+
+/// A connection whose streams are changed: the numbers are those that each receiver knows.
+impl Resettable for PerDirection<EditedStream> {
+    fn rsts(&self, to: Direction) -> ArrayVec<Rst, 2> {
+        at_both_edges(to, self[to].acknowledged(), self[to].edge_sent())
+    }
+}
+
+fn at_both_edges(to: Direction, acknowledged: Seq, edge: Seq) -> ArrayVec<Rst, 2> {
+    let mut rsts = ArrayVec::new();
+    rsts.push(Rst { to, seq: acknowledged, ack: None });
+    if edge != acknowledged {
+        rsts.push(Rst { to, seq: edge, ack: None });
+    }
+    rsts
 }
 
 impl Resettable for Handshake {

@@ -3,7 +3,7 @@ mod data;
 
 use std::ops::Range;
 
-use tollgate_wire::{Direction, Flags, PerDirection, Seq, Timestamp};
+use tollgate_wire::{Direction, Flags, PerDirection, Seq, Timestamp, Timestamps};
 
 use crate::half::{Half, SCALE_MAX, WINDOW_UNKNOWN};
 use crate::{Invalid, Segment, State};
@@ -229,6 +229,48 @@ impl Tracker {
     #[must_use]
     pub const fn is_signed(&self) -> bool {
         self.signed
+    }
+
+    /// Right-most window edge that the receiver of `direction` has offered.
+    #[must_use]
+    pub fn window_edge(&self, direction: Direction) -> Seq {
+        self.halves[direction.reverse()].edge_max
+    }
+
+    /// How far the windows are shifted that a segment in `direction` offers, unless it is a SYN.
+    #[must_use]
+    pub fn window_shift(&self, direction: Direction) -> u8 {
+        self.halves[direction].scale
+    }
+
+    /// Timestamps for a segment that we send in `direction` in its sender's name: his last, and his
+    /// peer's. None if the connection has none.
+    #[must_use]
+    pub fn timestamps(&self, direction: Direction) -> Option<Timestamps> {
+        let (half, peer) = (&self.halves[direction], &self.halves[direction.reverse()]);
+        let known = self.timestamps && half.ts_known && peer.ts_known;
+        known.then_some(Timestamps { value: half.ts_recent, echo: peer.ts_recent })
+    }
+
+    /// Whether acknowledgment and window of `segment` count, if it is valid. To be asked before
+    /// [`Tracker::segment`].
+    #[must_use]
+    pub fn believes(&self, direction: Direction, segment: &Segment, now: Timestamp) -> bool {
+        let clock = segment.options.timestamps.filter(|_| self.timestamps);
+        let half = &self.halves[direction];
+        segment.has(Flags::ACK)
+            && !segment.flags.intersects(Flags::SYN | Flags::RST)
+            && !clock.is_some_and(|clock| half.is_paws_old(clock.value, now))
+            && segment.end().at_or_after(self.acknowledged(direction))
+    }
+
+    /// Tells that the sender of `direction` was told, in its receiver's name, that everything before
+    /// `ack` has arrived and that there is room up to `edge`.
+    pub fn granted(&mut self, direction: Direction, ack: Seq, edge: Seq) {
+        debug_assert!(ack.at_or_before(self.halves[direction].next), "it was taken");
+        let receiver = &mut self.halves[direction.reverse()];
+        receiver.ack_max = receiver.ack_max.max(ack);
+        receiver.edge_max = receiver.edge_max.max(edge);
     }
 
     fn all_acknowledged(&self) -> bool {

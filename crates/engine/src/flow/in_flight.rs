@@ -11,15 +11,22 @@ impl<F: Frame> Flow<F> {
     ///
     /// Where frames have crossed unseen nobody knows what is in flight, and anything may be.
     pub(crate) fn in_flight(&self, direction: Direction, seq: Seq) -> Option<Seq> {
-        let known = self.tracker.is_in_flight(direction, seq);
+        let known = match &self.edited {
+            None => self.tracker.is_in_flight(direction, seq),
+            Some(edited) => {
+                let stream = &edited.streams[direction];
+                seq.at_or_after(stream.acknowledged()) && seq.at_or_before(stream.edge_sent())
+            }
+        };
         (known || self.bypassed || self.course != Course::Followed)
             .then(|| self.sent_as(direction, seq))
     }
 
-    /// The number by which the sender of `direction` knows what left as `seq`. The two are the same
-    /// as long as no rule changes the length of a stream.
-    #[expect(clippy::unused_self, reason = "an edited stream has numbers of its own")]
-    const fn sent_as(&self, _direction: Direction, seq: Seq) -> Seq {
-        seq
+    /// The number by which the sender of `direction` knows what left as `seq`.
+    fn sent_as(&self, direction: Direction, seq: Seq) -> Seq {
+        match &self.edited {
+            None => seq,
+            Some(edited) => edited.streams[direction].input_ack(seq),
+        }
     }
 }

@@ -86,7 +86,13 @@ impl<F: Frame> Flow<F> {
             Trouble::Asymmetric => Cause::Asymmetric,
             Trouble::GapTimeout => Cause::GapTimeout,
         });
-        let remedy = cx.config.remedies.of(trouble);
+        let mut remedy = cx.config.remedies.of(trouble);
+        if remedy == Remedy::Bypass && self.edited.as_ref().is_some_and(|edited| !edited.is_even())
+        {
+            // Its ends count differently, and only what is translated can cross.
+            cx.ports.counters.edits.lost += 1;
+            remedy = Remedy::Reset;
+        }
         if !matches!(remedy, Remedy::DropPacket | Remedy::Pass) {
             // It may be long silent, and what it has become lives from now on.
             self.about.last_seen = cx.now;
@@ -102,6 +108,7 @@ impl<F: Frame> Flow<F> {
 
     /// From here on it crosses uninspected. What waits leaves now, and nothing is compared any more.
     fn let_cross<L: Link<Frame = F>, P: Policy>(&mut self, cx: &mut Context<'_, L, P>) {
+        self.forget_edits(cx.retained);
         for direction in Direction::BOTH {
             cx.retained.forget(&mut self.kept[direction]);
             let port = self.about.routes[direction].port.peer();

@@ -6,6 +6,7 @@
 //! began before us: what lies between is given up, unseen. What rules have decided stays.
 
 use tollgate_link::{Frame, Link};
+use tollgate_policy::{Policy, Verdict};
 use tollgate_tcp::{Segment, State, Tracker};
 use tollgate_wire::{Direction, Flags};
 
@@ -18,22 +19,30 @@ impl<F: Frame> Flow<F> {
         self.bypassed = true;
     }
 
-    /// Takes the connection up at `segment`, if it was bypassed and the segment can tell.
+    /// Takes the connection up at `segment`, if it was bypassed and the segment can tell. Says whether
+    /// it goes on: if bytes of it have changed their numbers, the ends no longer understand each other,
+    /// for what crossed unseen kept its own.
     #[cold]
-    pub(super) fn resume<L: Link<Frame = F>, P>(
+    pub(super) fn resume<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
         segment: &Segment,
         direction: Direction,
-    ) {
+    ) -> bool {
         let tells = segment.has(Flags::ACK) && !segment.flags.intersects(Flags::SYN | Flags::RST);
         if !tells {
-            return;
+            return true;
         }
         self.bypassed = false;
         if !matches!(self.tracker.state(), State::Established | State::HalfClosed) {
-            return;
+            return true;
         }
+        if self.edited.as_ref().is_some_and(|edited| !edited.is_even()) {
+            cx.ports.counters.edits.lost += 1;
+            self.condemn(cx, Verdict::Reset);
+            return false;
+        }
+        self.forget_edits(cx.retained);
         // Between the held bytes and the edge may be a gap that nobody will fill. Their sender
         // repeats what its peer lacks.
         for way in Direction::BOTH {
@@ -51,5 +60,6 @@ impl<F: Frame> Flow<F> {
                 stream.skip_to(edge);
             }
         }
+        true
     }
 }

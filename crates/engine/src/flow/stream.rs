@@ -7,6 +7,7 @@ use tollgate_policy::{Data, Policy, Verdict};
 use tollgate_tcp::{Copied, Early, Forwarded, Gap, Next, Push, Ready};
 use tollgate_wire::{Direction, Flags, Packet, Seq};
 
+use super::edited::News;
 use super::{Context, Flow};
 use crate::buffer::Buffer;
 use crate::counters::{Cause, Reason};
@@ -58,6 +59,9 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
         port: Port,
     ) {
+        if cx.rules.edits_data() {
+            return self.deliver_editable(cx, first, direction, port, News(true));
+        }
         let stream = &self.streams[direction];
         if stream.is_waiting() {
             self.deliver_all(cx, Some(first), direction, port);
@@ -163,7 +167,7 @@ impl<F: Frame> Flow<F> {
         verdict
     }
 
-    fn show<L: Link<Frame = F>, P: Policy>(
+    pub(super) fn show<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
         data: &mut Data<'_>,
@@ -175,7 +179,7 @@ impl<F: Frame> Flow<F> {
 
     /// Sends a packet whose turn has come: what of it left before as it left, the rest remembered,
     /// nothing beyond the FIN, and with a right checksum.
-    fn release<L: Link<Frame = F>, P: Policy>(
+    pub(super) fn release<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
         ready: Ready<Buffer<F>>,
@@ -261,7 +265,7 @@ impl<F: Frame> Flow<F> {
     }
 
     /// Remembers bytes that left before their turn, and were shown now.
-    fn remember<L: Link<Frame = F>, P: Policy>(
+    pub(super) fn remember<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
         forwarded: &Forwarded,
@@ -346,7 +350,7 @@ impl<F: Frame> Flow<F> {
 
     /// A packet's bytes were changed: its checksum follows, and once for each connection it is told.
     #[cold]
-    fn rewritten<L: Link<Frame = F>, P: Policy>(
+    pub(super) fn rewritten<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
         packet: &mut Packet<F>,
@@ -385,12 +389,12 @@ struct Agreed {
 }
 
 /// The number of a packet's first payload byte.
-fn data_seq<F: Frame>(packet: &Packet<F>) -> Seq {
+pub(super) fn data_seq<F: Frame>(packet: &Packet<F>) -> Seq {
     let headers = packet.headers();
     headers.seq + u32::from(headers.flags.contains(Flags::SYN))
 }
 
-fn push_fresh<'a, F: Frame>(data: &mut Data<'a>, part: &'a Next<Buffer<F>>) {
+pub(super) fn push_fresh<'a, F: Frame>(data: &mut Data<'a>, part: &'a Next<Buffer<F>>) {
     match part {
         Next::Held(ready) => data.push(range(ready.buffer.0.payload(), &ready.fresh)),
         Next::Forwarded(forwarded) => {

@@ -27,7 +27,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let headers = packet.headers();
         let mut about = Identity::new(self.numbers.next(), headers, headers.source, port);
         about.received(Direction::ToServer, &packet, port, &mut self.ports.neighbours, now);
-        let record = HalfOpen::new(about, handshake);
+        let mut record = HalfOpen::new(about, handshake);
+        record.note_mss(Direction::ToServer, &syn);
         let timeout = record.standing().timeout(&self.pressed);
         let Ok(number) = self.half_open.open(hash, record, timeout, now) else {
             let full = Reason::Cause(Cause::HalfOpenFull);
@@ -97,7 +98,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
             return;
         }
         match record.handshake.segment(direction, &segment) {
-            Ok(Progress::Waiting) => self.forward_half_open(number, packet, &segment, port),
+            Ok(Progress::Waiting) => {
+                record.note_mss(direction, &segment);
+                self.forward_half_open(number, packet, &segment, port);
+            }
             Ok(Progress::Reset) => {
                 record.reset = true;
                 let about = &mut record.about;
@@ -129,11 +133,13 @@ impl<L: Link, P: Policy> Worker<L, P> {
         }
         let Arrival { packet, port, hash } = arrival;
         let full = Reason::Cause(Cause::FlowTableFull);
-        let Some(HalfOpen { about, handshake, early, kept, .. }) = self.half_open.close(number)
+        let Some(HalfOpen { about, handshake, early, kept, mss, .. }) =
+            self.half_open.close(number)
         else {
             return self.ports.drop(packet.into_frame(), full);
         };
         let mut flow = Flow::new(about, handshake.establish());
+        flow.mss = mss;
         if early.is_some() {
             flow.begin_early(kept);
         }

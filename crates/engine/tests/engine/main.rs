@@ -15,6 +15,7 @@ mod cases;
 mod common;
 mod connections;
 mod copies;
+mod edits;
 mod fast_open;
 mod frames;
 mod hostile;

@@ -36,8 +36,9 @@ impl Tracker {
     }
 
     /// Whether `segment` answers the SYN that passed and was not believed: then the peer holds no
-    /// such connection any more.
-    fn answers_late_syn(&self, direction: Direction, segment: &Segment) -> bool {
+    /// such connection any more. Its acknowledgment is of the SYN, and of nothing in this connection.
+    #[must_use]
+    pub fn answers_late_syn(&self, direction: Direction, segment: &Segment) -> bool {
         self.late_syn_seen
             && self.late_syn_direction == direction.reverse()
             && segment.ack == self.late_syn + 1

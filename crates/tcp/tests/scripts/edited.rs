@@ -30,6 +30,14 @@ struct Run {
     una: usize,
 }
 
+fn seq_at(start: Seq, offset: usize) -> Seq {
+    start + u32::try_from(offset).unwrap()
+}
+
+fn offset(start: Seq, seq: Seq) -> usize {
+    usize::try_from(seq.distance(start)).unwrap()
+}
+
 impl Run {
     fn new(seed: u64) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
@@ -41,10 +49,10 @@ impl Run {
         let known = rng.random_range(0..=before);
         let mut kept = Retention::new(start);
         kept.record(start, &input[..before], 10_000);
-        kept.acknowledged(start + (before - known) as u32);
+        kept.acknowledged(seq_at(start, before - known));
         let window = rng.random_range(1..500);
-        let edge = start + before as u32;
-        let acknowledged = start + (before - known) as u32;
+        let edge = seq_at(start, before);
+        let acknowledged = seq_at(start, before - known);
         let kept = Some(&mut kept).filter(|_| known > 0);
         let stream = EditedStream::new(edge, false, kept, acknowledged, edge);
         let received = (0..before - known).map(|at| (at, Some(input[at]))).collect();
@@ -121,7 +129,7 @@ impl Run {
         let again = self.rng.random();
         let from = if again { self.una } else { self.rng.random_range(self.una..=end) };
         let to = self.rng.random_range(from..=end);
-        let Some(span) = self.stream.span(self.start + from as u32, self.start + to as u32) else {
+        let Some(span) = self.stream.span(seq_at(self.start, from), seq_at(self.start, to)) else {
             return;
         };
         self.carry(span);
@@ -132,8 +140,8 @@ impl Run {
             let piece = self.stream.piece(from, to, self.rng.random_range(1..100));
             assert!(piece.end().after(from) && piece.end().at_or_before(to));
             let bytes = self.stream.bytes(&piece).concat();
-            assert_eq!(bytes.len() as u32, piece.len);
-            let at = piece.seq.distance(self.start) as usize;
+            assert_eq!(u32::try_from(bytes.len()).unwrap(), piece.len);
+            let at = offset(self.start, piece.seq);
             let end = at + bytes.len() + usize::from(piece.fin);
             assert!(
                 end <= self.expects() + self.window
@@ -158,10 +166,10 @@ impl Run {
     /// The receiver acknowledges, and what it has room for now leaves.
     fn acknowledge(&mut self) {
         self.window = (self.window + self.rng.random_range(0..20)).min(500);
-        let ack = self.start + self.expects() as u32;
-        self.stream.acknowledge(ack, ack + self.window as u32);
+        let ack = seq_at(self.start, self.expects());
+        self.stream.acknowledge(ack, seq_at(ack, self.window));
         assert!(self.stream.input_ack(self.stream.edge_sent() + 1).after(self.stream.held_from()));
-        self.una = self.stream.input_ack(ack).distance(self.start) as usize;
+        self.una = offset(self.start, self.stream.input_ack(ack));
         assert!(self.una <= self.shown + usize::from(self.finished) - self.held);
         assert_eq!(self.stream.settled(), self.stream.input_ack(ack));
         if let Some(span) = self.stream.unsent() {

@@ -1,0 +1,276 @@
+//! Bytes that rules may change: shown, with those that were held before them, and changed as the rules
+//! say.
+
+use tollgate_link::{Frame, Link, Port};
+use tollgate_policy::{Data, Policy, Verdict, Wishes};
+use tollgate_tcp::{Change, Early, EditedStream, Gap, Next, Push, Ready};
+use tollgate_wire::{Direction, Flags, Packet, PerDirection, Seq};
+
+use super::output::Turn;
+use super::{Edited, News};
+use crate::buffer::Buffer;
+use crate::counters::{Cause, Reason};
+use crate::flow::stream::{data_seq, push_fresh};
+use crate::flow::{Context, Flow};
+
+/// What has become readable together.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    /// Position in the stream of the first byte that was never shown.
+    offset: u64,
+    /// The number of that byte.
+    seq: Seq,
+    /// The stream ends with it.
+    ends: bool,
+    /// Bytes that were never shown.
+    fresh: u64,
+}
+
+impl<F: Frame> Flow<F> {
+    /// Puts payload of a connection that was changed into its stream.
+    pub(super) fn edited_data<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        packet: Packet<F>,
+        direction: Direction,
+        fin: bool,
+        port: Port,
+        news: News,
+    ) {
+        let seq = data_seq(&packet);
+        let end = seq + packet.headers().payload_len() + u32::from(fin);
+        let stream = &mut self.streams[direction];
+        let brings = end.after(stream.next());
+        if brings && !self.has_room(cx, direction) {
+            return cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));
+        }
+        let stream = &mut self.streams[direction];
+        let before = stream.held();
+        match stream.push(seq, fin, Buffer(packet), Gap::Hold, &cx.held.limits) {
+            Push::Ready(ready) => self.deliver_editable(cx, ready, direction, port, news),
+            Push::Held => {
+                cx.held.change(before, stream.held());
+                cx.ports.counters.held += 1;
+                cx.ports.counters.out_of_order += 1;
+            }
+            Push::Duplicate(Buffer(packet)) => {
+                cx.ports.counters.retransmitted += 1;
+                self.emit(cx, packet, direction, port, Turn::Again, news);
+            }
+            // Nothing leaves early from a connection that was changed.
+            Push::Early(Early { buffer: Buffer(packet), .. }) | Push::Redundant(Buffer(packet)) => {
+                cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
+            }
+            Push::Full(Buffer(packet)) => {
+                cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));
+            }
+        }
+    }
+
+    /// Whether another segment may be taken. Bytes that a rule holds wait for more, so they do not
+    /// keep it out; they are let go then.
+    fn has_room<L: Link<Frame = F>, P>(
+        &self,
+        cx: &Context<'_, L, P>,
+        direction: Direction,
+    ) -> bool {
+        let Some(edited) = &self.edited else { return true };
+        let stream = &edited.streams[direction];
+        !stream.held().is_empty() || cx.retained.has_room(stream.memory())
+    }
+
+    /// Shows what has become readable to rules that may change it, and sends what became of it.
+    pub(in crate::flow) fn deliver_editable<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        first: Ready<Buffer<F>>,
+        direction: Direction,
+        port: Port,
+        news: News,
+    ) {
+        let event = self.gather(cx, first, direction);
+        let edge = self.streams[direction].next();
+        self.tracker.committed(direction, edge, self.streams[direction].is_finished());
+        let mut ready = std::mem::take(cx.ready);
+        let (verdict, wishes) = self.show_editable(cx, &ready, &event, direction);
+        if verdict != Verdict::Accept {
+            for part in ready.drain(..) {
+                if let Next::Held(ready) = part {
+                    cx.ports.drop(ready.buffer.0.into_frame(), Reason::Refused(verdict));
+                }
+            }
+            *cx.ready = ready;
+            return self.condemn(cx, verdict);
+        }
+        if self.edited.is_none() && (!wishes.edits.is_empty() || wishes.hold_from.is_some()) {
+            self.begin_edits(cx, &event, direction);
+        }
+        self.tracker.forwarded(direction, edge);
+        if self.edited.is_some() && (event.fresh > 0 || event.ends) {
+            self.take(cx, &ready, &event, &wishes, direction);
+        }
+        for part in ready.drain(..) {
+            match part {
+                Next::Held(ready) if self.edited.is_some() => {
+                    self.emit_ready(cx, ready, direction, port, news);
+                }
+                Next::Held(ready) => self.release(cx, ready, direction, port),
+                Next::Forwarded(forwarded) => self.remember(cx, &forwarded, direction),
+            }
+        }
+        *cx.ready = ready;
+    }
+
+    /// Collects `first` and all behind it that no gap is before.
+    fn gather<L: Link<Frame = F>, P>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        first: Ready<Buffer<F>>,
+        direction: Direction,
+    ) -> Event {
+        debug_assert!(cx.ready.is_empty());
+        let stream = &mut self.streams[direction];
+        let before = stream.held();
+        let seq = data_seq(&first.buffer.0) + first.fresh.start;
+        let (mut fresh, mut ends) = (0, false);
+        let mut next = Some(Next::Held(first));
+        while let Some(part) = next.take().or_else(|| stream.pop()) {
+            let (range, fin) = match &part {
+                Next::Held(ready) => (&ready.fresh, ready.fin),
+                Next::Forwarded(forwarded) => (&forwarded.fresh, forwarded.fin),
+            };
+            fresh += u64::from(range.end - range.start);
+            ends |= fin;
+            cx.ready.push(part);
+        }
+        let after = stream.held();
+        cx.held.change(before, after);
+        cx.ports.counters.held -= u64::from(before.frames - after.frames);
+        Event { offset: stream.offset() - fresh, seq, ends, fresh }
+    }
+
+    /// What the rules say to an event.
+    fn show_editable<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        ready: &[Next<Buffer<F>>],
+        event: &Event,
+        direction: Direction,
+    ) -> (Verdict, Wishes) {
+        if !cx.rules.wants_data() || (event.fresh == 0 && !event.ends) {
+            return (Verdict::Accept, Wishes::default());
+        }
+        // Out of `self`, which the rules' view of the flow borrows.
+        let edited = self.edited.take();
+        let held = edited.as_ref().map_or(&[][..], |edited| edited.streams[direction].held());
+        let seen = held.len() as u64;
+        let mut data = Data::new(event.offset - seen, event.ends).seen(seen);
+        if self.may_edit(ready) {
+            data = data.writable();
+        }
+        data.push(held);
+        ready.iter().for_each(|part| push_fresh(&mut data, part));
+        let verdict = self.show(cx, &mut data, direction);
+        let wishes = data.into_wishes();
+        self.edited = edited;
+        (verdict, wishes)
+    }
+
+    /// Whether the bytes of an event may be changed. Not those of signed segments, which nobody can
+    /// sign anew; not in a connection picked up in its middle, of which neither the windows are known
+    /// nor what its receiver has got; and not while anything that lies behind has left already.
+    fn may_edit(&self, ready: &[Next<Buffer<F>>]) -> bool {
+        let left_early = ready.iter().any(|part| matches!(part, Next::Forwarded(_)))
+            || Direction::BOTH.iter().any(|&way| self.streams[way].has_left_early());
+        !self.tracker.is_signed() && !self.tracker.is_midstream() && !left_early
+    }
+
+    /// The first change: from here on the output is kept, beginning with what is in flight.
+    #[cold]
+    fn begin_edits<L: Link<Frame = F>, P>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        event: &Event,
+        direction: Direction,
+    ) {
+        cx.ports.counters.edits.connections += 1;
+        let (streams, tracker, kept) = (&self.streams, &self.tracker, &mut self.kept);
+        let mut stream = |way: Direction| {
+            // Of this direction the event has not left; of the other all that was taken has.
+            let (edge, finished) = if way == direction {
+                (event.seq, false)
+            } else {
+                (streams[way].next(), streams[way].is_finished())
+            };
+            let mut kept = cx.retained.hand_over(&mut kept[way]);
+            let (ack, window) = (tracker.acknowledged(way), tracker.window_edge(way));
+            EditedStream::new(edge, finished, kept.as_deref_mut(), ack, window)
+        };
+        let streams = PerDirection {
+            to_server: stream(Direction::ToServer),
+            to_client: stream(Direction::ToClient),
+        };
+        self.edited = Some(Box::new(Edited { streams, memory: 0 }));
+    }
+
+    /// Makes of an event what the rules wish.
+    fn take<L: Link<Frame = F>, P>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        ready: &[Next<Buffer<F>>],
+        event: &Event,
+        wishes: &Wishes,
+        direction: Direction,
+    ) {
+        let Some(edited) = &mut self.edited else { return };
+        let stream = &mut edited.streams[direction];
+        let start = event.offset - stream.held().len() as u64;
+        let offset = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
+        let changes: Vec<_> = wishes
+            .edits
+            .iter()
+            .map(|edit| Change {
+                start: offset(edit.start),
+                erased: usize::try_from(edit.erased).unwrap_or(usize::MAX),
+                bytes: &edit.bytes,
+            })
+            .collect();
+        let mut data = Data::default();
+        ready.iter().for_each(|part| push_fresh(&mut data, part));
+        stream.take(data.chunks(), &changes, wishes.hold_from.map(offset), event.ends);
+
+        let counters = &mut cx.ports.counters;
+        counters.edits.edits += changes.len() as u64;
+        counters.edits.bytes_in += wishes.edits.iter().map(|edit| edit.erased).sum::<u64>();
+        counters.edits.bytes_out +=
+            changes.iter().map(|change| change.bytes.len() as u64).sum::<u64>();
+        let held = stream.held().len();
+        let held_max = usize::try_from(cx.config.held.bytes).unwrap_or(usize::MAX);
+        if held > 0 && (held > held_max || !cx.retained.has_room(stream.memory())) {
+            counters.edits.holds_released += 1;
+            stream.take(&[], &[], None, false);
+        }
+        edited.account(cx.retained);
+    }
+
+    /// Sends a packet whose turn has come, with what became of its bytes.
+    fn emit_ready<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        ready: Ready<Buffer<F>>,
+        direction: Direction,
+        port: Port,
+        news: News,
+    ) {
+        let Ready { buffer: Buffer(mut packet), keep, keep_fin, rewritten, .. } = ready;
+        let headers = packet.headers();
+        if keep != headers.payload_len() || keep_fin != headers.flags.contains(Flags::FIN) {
+            packet.trim(0..keep, keep_fin);
+        }
+        if rewritten {
+            self.rewritten(cx, &mut packet, direction);
+        }
+        self.raise_ttl(cx, &mut packet, direction);
+        self.emit(cx, packet, direction, port, Turn::First, news);
+    }
+}

@@ -1,0 +1,130 @@
+//! What is held, what is bounded, what may not be changed, and what changes end with.
+
+use tollgate_engine::{Cause, Config, Midstream, Reason};
+use tollgate_wire::Direction;
+
+use super::gate::{Gate, c, down, out, s, up};
+use crate::common::{ACK, FIN, Frame, RST, handshake, small};
+
+#[test]
+fn what_is_held_leaves_with_what_ends_the_hold() {
+    let mut gate = Gate::new();
+    gate.rule(|data| data.hold_from(2).unwrap());
+    assert_eq!(gate.put(&up(1, 1, "abcd")), [s(1, 1, "ab")]);
+    // It is acknowledged as far as it went, and repeated in vain.
+    assert_eq!(gate.put(&down(1, 3, "")), [c(1, 3, "")]);
+    assert_eq!(gate.put(&up(3, 1, "cd")), []);
+    gate.rule(|data| data.hold_from(2).unwrap());
+    assert_eq!(gate.put(&up(5, 1, "ef")), []);
+    gate.rule(|data| {
+        assert_eq!((data.offset(), data.fresh_from()), (2, 6));
+        data.replace(3..7, "-").unwrap();
+    });
+    assert_eq!(gate.put(&up(7, 1, "gh")), [s(3, 1, "c-h")]);
+    assert_eq!(gate.put(&down(1, 6, "")), [c(1, 9, "")]);
+    assert_eq!(gate.shown(), ["abcd", "cdef", "cdefgh"]);
+    assert_eq!(gate.finish().edits.holds_released, 0);
+}
+
+#[test]
+fn a_hold_ends_at_the_bound_and_at_the_end_of_the_stream() {
+    let mut config = small();
+    config.held.bytes = 6;
+    let mut gate = Gate::with(config, &handshake());
+    gate.rule(|data| data.hold_from(0).unwrap());
+    gate.rule(|data| data.hold_from(0).unwrap());
+    gate.rule(|data| data.hold_from(8).unwrap());
+    gate.rule(|data| data.hold_from(8).unwrap());
+    assert_eq!(gate.put(&up(1, 1, "abcd")), [s(1, 1, "")]);
+    assert_eq!(gate.put(&up(5, 1, "efgh")), [s(1, 1, "abcdefgh")]);
+    assert_eq!(gate.put(&up(9, 1, "ij")), []);
+    let fin = Frame::client(11, 1, FIN | ACK, b"");
+    assert_eq!(gate.put(&fin), [('s', 9, 1, FIN | ACK, "ij".to_owned())]);
+    assert_eq!(gate.finish().edits.holds_released, 1);
+}
+
+#[test]
+fn memory_is_bounded_however_much_is_changed_and_however_little_is_acknowledged() {
+    let mut config = small();
+    config.retained_direction_bytes_max = 20_000;
+    let mut gate = Gate::with(config, &handshake());
+    let bytes = "y".repeat(50);
+    let mut refused = 0;
+    for segment in 0..400 {
+        gate.rule(move |data| {
+            for at in data.offset()..data.end_offset() {
+                data.replace(at..at + 1, "zz").unwrap();
+            }
+        });
+        let out = gate.put(&up(1 + segment * 50, 1, &bytes));
+        refused += u32::from(out.is_empty());
+        // Two bytes for each, and the map: bounded whatever comes.
+        assert!(gate.worker.gauges().retained_bytes < 20_000 + 100 + 1024 * 16);
+    }
+    assert!(refused > 200, "{refused}");
+    // Acknowledgments make room again.
+    let left = 400 - refused;
+    assert_eq!(gate.put(&down(1, 1 + left * 100, "")), [c(1, 1 + left * 50, "")]);
+    assert_eq!(gate.worker.gauges().retained_bytes, 0);
+    gate.worker.policy_mut().rules.clear();
+    assert_eq!(gate.put(&up(1 + left * 50, 1, "on")), [s(1 + left * 100, 1, "on")]);
+    let counters = gate.finish();
+    assert_eq!(counters.dropped_for(Reason::Cause(Cause::HeldFull)), u64::from(refused));
+}
+
+#[test]
+fn what_is_signed_or_was_picked_up_is_read_only() {
+    let signed = |mut frame: Frame| {
+        frame.options = [&[19, 18][..], &[7; 16], &[1, 1]].concat();
+        frame
+    };
+    let mut gate = Gate::with(small(), &handshake().map(signed));
+    gate.rule(|data| assert!(!data.is_writable()));
+    assert_eq!(gate.put(&signed(up(1, 1, "abcd"))), [s(1, 1, "abcd")]);
+    gate.finish();
+
+    let config = Config { midstream: Midstream::Pickup, ..small() };
+    let mut gate = Gate::with(config, &[]);
+    gate.rule(|data| assert!(!data.is_writable()));
+    assert_eq!(gate.put(&up(1, 1, "abcd")), [s(1, 1, "abcd")]);
+    assert_eq!(gate.put(&down(1, 5, "")), [c(1, 5, "")]);
+    gate.finish();
+}
+
+#[test]
+fn a_changed_connection_is_reset_after_a_bypass_and_an_even_one_goes_on() {
+    for (change, even) in [("12", false), ("1", true)] {
+        let mut gate = Gate::new();
+        gate.rule(move |data| data.replace(0..1, change).unwrap());
+        assert_eq!(gate.put(&up(1, 1, "abcd")).len(), 1);
+        let acked = if even { 5 } else { 6 };
+        assert_eq!(gate.put(&down(1, acked, "")), [c(1, 5, "")]);
+        gate.worker.resume(gate.now);
+        let out = gate.put(&up(5, 1, "next"));
+        if even {
+            assert_eq!(out, [s(5, 1, "next")]);
+        } else {
+            assert!(out.len() >= 2 && out.iter().all(|out| out.3 == RST), "{out:?}");
+        }
+        assert_eq!(gate.finish().edits.lost, u64::from(!even));
+    }
+}
+
+#[test]
+fn changes_show_to_direction_and_version_alike() {
+    for vlans in [vec![], vec![5], vec![5, 6]] {
+        let v6 = |frame: Frame| frame.between("[fd00::1]:4000", "[fd00::2]:80").vlans(&vlans);
+        let mut gate = Gate::with(small(), &handshake().map(v6));
+        gate.rule(|data| data.erase(0..4).unwrap());
+        let seen = gate.seen(&v6(up(1, 1, "gone")));
+        assert!(seen.iter().all(|seen| seen.vlans == vlans));
+        let out: Vec<_> = seen.into_iter().map(out).collect();
+        assert_eq!(out, [c(1, 5, ""), s(1, 1, "")]);
+        gate.rule(|data| data.insert(0, "x".repeat(3000)).unwrap());
+        let frames = gate.seen(&v6(down(1, 1, "much")));
+        assert_eq!(frames.len(), 3);
+        assert!(frames.iter().all(|seen| seen.vlans == vlans && seen.payload.len() <= 1440));
+        assert!(gate.worker.policy().shown.iter().any(|shown| shown.0 == Direction::ToClient));
+        gate.finish();
+    }
+}

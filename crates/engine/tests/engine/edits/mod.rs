@@ -1,0 +1,10 @@
+//! Rules that change streams: what leaves, segment by segment, and what arrives over networks that
+//! lose, repeat and reorder.
+
+pub(crate) mod cases;
+mod editor;
+mod endpoint;
+mod gate;
+mod limits;
+mod scripts;
+mod simulation;
