@@ -198,6 +198,7 @@ impl Scene {
         peak.half_open = peak.half_open.max(now.half_open);
         peak.held_frames = peak.held_frames.max(now.held_frames);
         peak.held_bytes = peak.held_bytes.max(now.held_bytes);
+        peak.held_extents = peak.held_extents.max(now.held_extents);
         peak.retained_bytes = peak.retained_bytes.max(now.retained_bytes);
         peak.fragments = peak.fragments.max(now.fragments);
         peak.datagrams = peak.datagrams.max(now.datagrams);

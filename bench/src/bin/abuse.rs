@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
     println!(
         "run,attack,hostile_frames,hostile_ns,honest_ns,honest_ns_attacked,ratio,left_percent,\
          rss_before_mib,rss_during_mib,rss_after_mib,half_open_max,held_frames_max,\
-         retained_mib_max,fragments_max,half_open_after,held_frames_after"
+         held_bytes_max,held_extents_max,retained_mib_max,fragments_max,half_open_after,held_frames_after"
     );
     for run in 1..=arguments.runs {
         for attack in Attack::ALL {
@@ -52,12 +52,14 @@ fn print(run: usize, attack: Attack, outcome: &Outcome) {
     let [before, during, end] = outcome.resident.map(|bytes| bytes >> 20);
     println!(
         "{run},{},{},{hostile:.1},{honest_alone:.1},{honest_attacked:.1},{:.3},{left:.1},\
-         {before},{during},{end},{},{},{:.1},{},{},{}",
+         {before},{during},{end},{},{},{},{},{:.1},{},{},{}",
         attack.name(),
         outcome.hostile_frames,
         honest_attacked / honest_alone,
         peak.half_open,
         peak.held_frames,
+        peak.held_bytes,
+        peak.held_extents,
         peak.retained_bytes as f64 / f64::from(1 << 20),
         peak.fragments,
         after.half_open,
