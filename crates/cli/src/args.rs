@@ -162,7 +162,8 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,
 
-    /// Packets of connections whose beginning is not in the capture [default: drop]
+    /// Packets of connections whose beginning is not in the capture [default: drop; pickup if the
+    /// rules are about packets only]
     #[arg(long, value_enum)]
     pub midstream: Option<Midstream>,
 

@@ -27,6 +27,11 @@ pub trait Rules: fmt::Debug + fmt::Display + Send + Sync + 'static {
         &[]
     }
 
+    /// Whether they mean connections, and not only packets.
+    fn follows_connections(&self) -> bool {
+        true
+    }
+
     /// How often a worker's rules have failed so far. Those in Rust cannot.
     fn rule_errors(policy: &Self::Policy) -> RuleErrors {
         let _ = policy;
@@ -91,6 +96,13 @@ impl Rules for RuleSet {
         match self {
             Self::Nothing => Ok(Chosen::Nothing(AcceptAll)),
             Self::Lua(rules, _) => rules.policy().map(Box::new).map(Chosen::Lua).map_err(faults),
+        }
+    }
+
+    fn follows_connections(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Lua(rules, _) => rules.follows_connections(),
         }
     }
 

@@ -176,3 +176,11 @@ fn in_pass_through_a_rule_that_writes_fails_and_verdicts_count() {
     frames.push(talk.up(PSH | ACK, b"write"));
     golden_with("pass_through", &frames, &["--pass-through"]);
 }
+
+#[test]
+fn a_script_of_packets_sees_those_of_a_connection_that_has_begun_before() {
+    let mut talk = talk();
+    let frames =
+        [talk.up(PSH | ACK, b"middle"), talk.down(PSH | ACK, b"answer"), talk.up(ACK, b"")];
+    golden("packets", &frames);
+}

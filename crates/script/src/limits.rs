@@ -21,6 +21,9 @@ use crate::fault::{Failure, FailureKind};
 /// the smallest sensible limit.
 const INTERVAL: u32 = 5_000;
 
+/// Bytes that are copied in the time of an instruction of the interpreter, roughly: 10 ns.
+const COPIED_PER_INSTRUCTION: u64 = 64;
+
 /// What a script may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -69,8 +72,13 @@ impl Budget {
         self.exceeded.get()
     }
 
-    fn charge(&self, instructions: u32) -> bool {
-        let used = self.used.get().saturating_add(u64::from(instructions));
+    /// Charges for work done on `bytes` in one call, where the hook does not look; it looks next.
+    pub(crate) fn copied(&self, bytes: u64) {
+        self.used.set(self.used.get().saturating_add(bytes / COPIED_PER_INSTRUCTION));
+    }
+
+    fn charge(&self, instructions: u64) -> bool {
+        let used = self.used.get().saturating_add(instructions);
         self.used.set(used);
         if used > self.max.get() {
             self.exceeded.set(true);
@@ -86,7 +94,7 @@ pub(crate) fn install(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<()> {
     let triggers = HookTriggers::new().every_nth_instruction(INTERVAL);
     lua.set_global_hook(triggers, move |lua, debug| {
         let budget = &shared.budget;
-        if !budget.charge(INTERVAL) {
+        if !budget.charge(u64::from(INTERVAL)) {
             return Ok(VmState::Continue);
         }
         let place = place(debug).unwrap_or_default();

@@ -53,6 +53,7 @@ pub struct Rules {
     source: Arc<Source>,
     settings: Settings,
     messages: Vec<Log>,
+    follows_connections: bool,
 }
 
 impl Rules {
@@ -87,7 +88,8 @@ impl Rules {
         let source = Arc::new(source);
         let state = State::load(&source, settings)?;
         let messages = state.messages();
-        Ok(Self { source, settings, messages })
+        let follows_connections = state.follows_connections;
+        Ok(Self { source, settings, messages, follows_connections })
     }
 
     /// The rules in a Lua state of their own, for the thread that calls this.
@@ -104,6 +106,13 @@ impl Rules {
     #[must_use]
     pub fn messages(&self) -> &[Log] {
         &self.messages
+    }
+
+    /// Whether the script means connections, and not only the packets of TCP: it has asked for a
+    /// module of theirs, or listens to one of their events.
+    #[must_use]
+    pub const fn follows_connections(&self) -> bool {
+        self.follows_connections
     }
 
     /// Where it was read.

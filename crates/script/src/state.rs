@@ -56,7 +56,13 @@ pub(crate) struct State {
     pub(crate) hears_end: bool,
     /// Whether any rule listens to `haka.events.exiting`.
     pub(crate) hears_exit: bool,
+    /// Whether the script means connections, not only packets.
+    pub(crate) follows_connections: bool,
 }
+
+/// How many listen to `new_connection`, packets, data, `end_connection` and `exiting`; whether data
+/// is to be changed, and connections are meant.
+type Listeners = (usize, usize, usize, usize, usize, bool, bool);
 
 /// The prelude's doors.
 #[derive(Debug)]
@@ -111,8 +117,7 @@ impl State {
         settings: Settings,
     ) -> mlua::Result<Self> {
         let seal: Function = doors.get("seal")?;
-        let (new, packet, data, end, exit, edits): (usize, usize, usize, usize, usize, bool) =
-            seal.call(())?;
+        let (new, packet, data, end, exit, edits, follows_connections): Listeners = seal.call(())?;
         let can_edit = data > 0 && !settings.pass_through && (edits || source.names_an_edit());
         let allow: Function = doors.get("allow")?;
         allow.call::<()>((can_edit, settings.pass_through))?;
@@ -134,7 +139,16 @@ impl State {
             at: doors.get("at")?,
         };
         let (hears_end, hears_exit) = (end > 0, exit > 0);
-        Ok(Self { lua, shared, dispatch, interest, keeps_flows, hears_end, hears_exit })
+        Ok(Self {
+            lua,
+            shared,
+            dispatch,
+            interest,
+            keeps_flows,
+            hears_end,
+            hears_exit,
+            follows_connections,
+        })
     }
 
     /// What the script said at load.

@@ -97,6 +97,30 @@ fn an_endless_loop_in_a_streamed_rule_ends() {
 }
 
 #[test]
+fn edits_of_a_huge_buffer_count_by_its_bytes() {
+    for body in [
+        "while true do big:pos(0):insert(haka.vbuffer_from('x')) end",
+        "while true do big[1] = 1 big:asstring() end",
+        "while true do big:sub(0, 1):setstring('xy') end",
+    ] {
+        let body = body.replace("true do", "true do count = (count or 0) + 1");
+        let count = "if flow.srcport == 2 then return print(count) end";
+        let mut scene =
+            scene("", &format!("{count} local big = haka.vbuffer_allocate(131072)\n{body}"));
+        assert_eq!(scene.data(&[b"x"], false), Verdict::Drop, "{body}");
+        let said = scene.said();
+        assert!(said[0].contains("a rule ran for more than 300000 instructions"), "{said:?}");
+        // Without the charge it would be thousands.
+        scene.next();
+        scene.client.port = 2;
+        scene.data(&[b"x"], false);
+        let count: u32 = scene.said()[0].parse().unwrap_or(u32::MAX);
+        assert!(count < 200, "{body}: {count}");
+        others_go_on(&mut scene);
+    }
+}
+
+#[test]
 fn a_rule_that_recurses_for_ever_fails_alone() {
     let mut scene = scene("", "local function f() return 1 + f() end f()");
     assert_eq!(scene.data(&[b"x"], false), Verdict::Drop);

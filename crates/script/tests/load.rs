@@ -197,3 +197,14 @@ fn a_script_that_redefines_lua_confuses_only_itself() {
     assert_eq!(scene.open(), tollgate_policy::Verdict::Reset);
     assert_eq!(scene.said(), ["alert 1: x"]);
 }
+
+#[test]
+fn a_script_follows_connections_if_it_says_so() {
+    let follows = |text: &str| load(text).unwrap().follows_connections();
+    assert!(!follows("require('protocol/tcp') require('protocol/ipv4')"));
+    assert!(!follows("haka.rule{ hook = tcp.events.receive_packet, eval = print }"));
+    assert!(follows("require('protocol/tcp_connection')"));
+    assert!(follows("require('protocol/http')"));
+    assert!(follows("haka.rule{ hook = tcp.events.receive_data, eval = print }"));
+    assert!(follows("http.install_tcp_rule(80)"));
+}

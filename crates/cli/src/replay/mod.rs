@@ -14,7 +14,7 @@ use tollgate_wire::{Timestamp, repair_checksums};
 pub use stage::Stage;
 
 use crate::args::{Checksums, ReplayArgs};
-use crate::config::Config;
+use crate::config::{Config, Midstream};
 use crate::events::{self, Format, Kinds, Origin, WallTime};
 use crate::rules::{Load, Rules, Terms};
 use crate::say;
@@ -61,9 +61,14 @@ pub(crate) fn replay<R: Rules>(
     quiet: bool,
     load: &impl Load<R>,
 ) -> anyhow::Result<()> {
-    let config = configure(args)?;
+    let mut config = configure(args)?;
     let terms = Terms { on_rule_error: config.on_rule_error, pass_through: args.pass_through };
     let rules = load(args.rules.as_deref(), terms)?;
+    if args.midstream.is_none() && args.config.is_none() && !rules.follows_connections() {
+        // To a script of packets a capture that begins in the middle of things is a capture like
+        // any other, as it is to Haka, which then follows nothing.
+        config.midstream = Midstream::Pickup;
+    }
     let reader = Reader::open(&args.read)?;
     let writer = match &args.write {
         Some(path) => Some(create(args, path, &reader)?),

@@ -5,7 +5,7 @@ use tollgate_policy::Edit;
 
 use crate::event::{Event, Shared};
 
-/// Adds `byte`, `slice` and `patch`, which read, and `edit` and `hold`, which tell what the rules of
+/// Adds `byte`, `slice` and `patch`, which read, `copied`, which charges for copies, and `edit` and `hold`, which tell what the rules of
 /// the event want done to its bytes.
 pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     let of = Rc::clone(shared);
@@ -34,6 +34,14 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
                 }
             }
             lua.create_string(bytes)
+        })?,
+    )?;
+    let of = Rc::clone(shared);
+    native.set(
+        "copied",
+        lua.create_function(move |_, bytes: u64| {
+            of.budget.copied(bytes);
+            Ok(())
         })?,
     )?;
     let of = Rc::clone(shared);

@@ -120,7 +120,7 @@ P.dispatch = {
         local tcp = #core.receive_tcp.list
         return #core.new_connection.list + tcp, #core.receive_packet.list + tcp,
             #core.receive_data.list + (P.has_dissectors and 1 or 0), #core.end_connection.list,
-            #core.exiting.list, P.edits or false
+            #core.exiting.list, P.edits or false, P.follows_connections()
     end,
     -- Whether the engine lets data be changed, or whether nothing may change at all.
     allow = function(can_edit, pass_through)

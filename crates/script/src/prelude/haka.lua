@@ -36,8 +36,21 @@ local function own(name)
     return made[name]
 end
 
+local asked = {}
+
+-- Whether the script means connections, not only packets: Haka follows none unless it is asked for
+-- the module.
+function P.follows_connections()
+    local core = P.core
+    return asked["protocol/tcp_connection"] or asked["protocol/http"]
+        or #core.new_connection.list + #core.receive_packet.list + #core.receive_data.list
+            + #core.end_connection.list > 0
+        or P.has_dissectors or false
+end
+
 function G.require(name)
     name = tostring(name)
+    asked[name] = true
     local module = made[name]
     if module ~= nil then return module end
     local make = P.modules[name]
@@ -54,3 +67,4 @@ end
 for _, name in ipairs { "raw", "ipv4", "ipv6", "tcp", "tcp_connection", "http" } do
     G[name] = G.require("protocol/" .. name)
 end
+asked = {}

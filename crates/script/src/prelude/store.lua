@@ -22,6 +22,8 @@ local insert, remove = table.insert, table.remove
 
 -- Places older than this many edits are given up: a log must end somewhere.
 local LOG_MAX = 4096
+-- Copies of so many bytes count against the limit of instructions, which does not see them.
+local COPY_CHARGED = 4096
 
 P.gone = "these bytes have gone on; keep a copy with :asstring()"
 P.read_only = "read only buffer"
@@ -71,6 +73,7 @@ local function whole(store)
         end
         store.text = text
     elseif store.patch then
+        if #text >= COPY_CHARGED then native.copied(#text * 2) end
         text = native.patch(text, store.patch)
         store.text, store.patch = text, nil
     end
@@ -161,6 +164,7 @@ function P.splice(store, at, out, text)
     local new, index = #text, at - store.base
     local before = whole(store)
     store.modified = true
+    if #before >= COPY_CHARGED then native.copied(#before * 2) end
     store.text = sub(before, 1, index) .. text .. sub(before, index + out + 1)
     store.len = store.len + new - out
     if store.regions ~= nil then note(store, at, out, new) end
