@@ -184,3 +184,33 @@ fn a_script_of_packets_sees_those_of_a_connection_that_has_begun_before() {
         [talk.up(PSH | ACK, b"middle"), talk.down(PSH | ACK, b"answer"), talk.up(ACK, b"")];
     golden("packets", &frames);
 }
+
+#[test]
+fn a_word_of_another_length_is_put_in_and_both_ends_agree() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    // The word is cut by the segments; the server has been sent two bytes less than the client sent.
+    frames.push(talk.up(PSH | ACK, b"say wor"));
+    frames.push(talk.up(PSH | ACK, b"ld twice: world."));
+    let edited = |talk: &Talk, ack: u32| {
+        segment(SERVER, CLIENT, talk.server_next, ack, PSH | ACK, b"heard the world")
+    };
+    frames.push(edited(&talk, talk.client_next - 2));
+    talk.server_next += 14; // As the client has it: "heard the wire".
+    frames.push(talk.up(ACK, b""));
+    // The client repeats its second segment: it leaves as it left.
+    let again = talk.client_next - 16;
+    frames.push(segment(CLIENT, SERVER, again, talk.server_next, PSH | ACK, b"ld twice: world."));
+    golden("replace", &frames);
+}
+
+#[test]
+fn what_is_inserted_erased_and_marked_leaves_as_the_rule_says() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    for line in ["keep\n", "secret\n", "par", "tial\n", "x"] {
+        frames.push(talk.up(PSH | ACK, line.as_bytes()));
+    }
+    frames.push(talk.up(FIN | ACK, b""));
+    golden("lines", &frames);
+}
