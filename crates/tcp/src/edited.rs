@@ -6,6 +6,12 @@
 //! who repeats, for an edit that is not acknowledged whole is not acknowledged to him
 //! ([`EditMap`]); nothing here has a timer.
 //!
+//! Bytes that are held back are an exception to that. A sender whose next segment was lost repeats only
+//! what is not acknowledged first, and that would be them, for ever. So as soon as the receiver has all
+//! output before them, the sender is told that they have arrived, and this stream vouches for them: a
+//! repetition that begins where the sender was told to go on brings what became of them as well. There
+//! is such a repetition whenever it is needed, since they are only let go by bytes that follow.
+//!
 //! The receiver's window is respected: what does not fit stays here unsent, until an acknowledgment
 //! makes room.
 
@@ -34,6 +40,9 @@ pub struct EditedStream {
     window_edge: Seq,
     /// Of the sender, behind the edge of the map: shown, and held back.
     held: Vec<u8>,
+    /// The sender's number up to which it may have been told that all has arrived because it was held,
+    /// as of the last event that let some of it go. What became of it may still be under way.
+    vouched: Seq,
 }
 
 /// A change to the bytes of one event: `erased` of them at `start` give way to `bytes`.
@@ -93,6 +102,7 @@ impl EditedStream {
             acknowledged,
             window_edge,
             held: Vec::new(),
+            vouched: acknowledged,
         }
     }
 
@@ -106,6 +116,10 @@ impl EditedStream {
         hold_from: Option<usize>,
         fin: bool,
     ) {
+        if fin || !fresh.is_empty() {
+            // Without, something is let go that was taken a moment ago, and nobody was told of it.
+            self.vouched = self.settled();
+        }
         let held = std::mem::take(&mut self.held);
         let len = held.len() + fresh.iter().map(|chunk| chunk.len()).sum::<usize>();
         let changed = changes.last().map_or(0, |last| last.start + last.erased);
@@ -156,14 +170,20 @@ impl EditedStream {
     /// receiver has room. None if that is nothing.
     #[must_use]
     pub fn span(&self, from: Seq, to: Seq) -> Option<(Seq, Seq)> {
-        self.between(self.map.output_from(from), to)
+        self.between(self.start(from, self.map.output_from(from)), to)
     }
 
     /// The same for a segment with something new. What begins within an edit leaves it to the segment
     /// before, which took it along.
     #[must_use]
     pub fn span_fresh(&self, from: Seq, to: Seq) -> Option<(Seq, Seq)> {
-        self.between(self.map.output_to(from), to)
+        self.between(self.start(from, self.map.output_to(from)), to)
+    }
+
+    /// Where the output of a segment begins that the sender numbers `from`: at `start`, unless the
+    /// sender has been told to go on there by whom it can expect to bring what is before.
+    fn start(&self, from: Seq, start: Seq) -> Seq {
+        if from.at_or_before(self.vouched) { self.acknowledged } else { start }
     }
 
     fn between(&self, start: Seq, to: Seq) -> Option<(Seq, Seq)> {
@@ -206,10 +226,28 @@ impl EditedStream {
     /// What an acknowledgment of the receiver means to the sender. One of what was not sent stays one.
     #[must_use]
     pub fn input_ack(&self, ack: Seq) -> Seq {
-        match u32::try_from(ack.distance(self.sent)) {
-            Ok(beyond @ 1..) => self.edge() + beyond,
-            _ => self.map.input_to(ack),
+        // An old one is left old.
+        if ack.before(self.acknowledged) || ack.after(self.sent) {
+            return self.input(ack);
         }
+        self.got(ack)
+    }
+
+    /// The end of the sender's bytes that the receiver has whole when it has all before `output`.
+    fn input(&self, output: Seq) -> Seq {
+        match u32::try_from(output.distance(self.sent)) {
+            Ok(beyond @ 1..) => self.edge() + beyond,
+            _ => self.map.input_to(output),
+        }
+    }
+
+    /// What the sender may be told if the receiver has everything before `ack`, which is what it has
+    /// acknowledged or more.
+    fn got(&self, ack: Seq) -> Seq {
+        if ack == self.map.edge().output {
+            return self.edge();
+        }
+        self.map.input_to(ack).max(self.vouched)
     }
 
     /// What a window edge of the receiver means to the sender. It may lie before what he has sent
@@ -223,21 +261,24 @@ impl EditedStream {
     /// byte of his.
     #[must_use]
     pub fn input_block(&self, (left, right): (Seq, Seq)) -> Option<(Seq, Seq)> {
-        let (left, right) = (self.map.input_from(left), self.input_ack(right));
-        left.before(right).then_some((left, right))
+        let (left, right) = (self.map.input_from(left), self.input(right));
+        // With what the sender repeats next, what was vouched for comes again: it must not be left out.
+        let settled = self.settled();
+        let is_next = left.at_or_before(settled) && right.after(settled);
+        (left.before(right) && !is_next).then_some((left, right))
     }
 
     /// The number for a segment of the sender without payload: beyond what was sent if he is, old if
     /// he is.
     #[must_use]
     pub fn output_bare(&self, seq: Seq) -> Seq {
-        let edge = self.map.edge().input;
-        if seq.at_or_after(edge) {
-            return self.sent + seq.0.wrapping_sub(edge.0);
-        }
         let acknowledged = self.settled();
         if seq.at_or_before(acknowledged) {
             return self.acknowledged - acknowledged.0.wrapping_sub(seq.0);
+        }
+        let edge = self.edge();
+        if seq.at_or_after(edge) {
+            return self.sent + seq.0.wrapping_sub(edge.0);
         }
         self.map.output_from(seq).max(self.acknowledged).min(self.sent)
     }
@@ -245,7 +286,13 @@ impl EditedStream {
     /// Up to where the sender may be told that the receiver has everything.
     #[must_use]
     pub fn settled(&self) -> Seq {
-        self.map.input_to(self.acknowledged)
+        self.got(self.acknowledged)
+    }
+
+    /// Whether the receiver has all that the sender was told of.
+    #[must_use]
+    pub fn owes_nothing(&self) -> bool {
+        self.held.is_empty() && self.vouched.at_or_before(self.map.input_to(self.acknowledged))
     }
 
     /// Whether the receiver has acknowledged all output there is, so that no acknowledgment of his is

@@ -47,7 +47,7 @@ impl Edited {
     pub(super) fn is_even(&self) -> bool {
         Direction::BOTH.iter().all(|&way| {
             let stream = &self.streams[way];
-            stream.is_identity() && stream.held().is_empty() && stream.unsent_len() == 0
+            stream.is_identity() && stream.owes_nothing() && stream.unsent_len() == 0
         })
     }
 }

@@ -4,18 +4,19 @@ use tollgate_engine::{Cause, Config, Midstream, Reason};
 use tollgate_wire::Direction;
 
 use super::gate::{Gate, c, down, out, s, up};
-use crate::common::{ACK, FIN, Frame, RST, handshake, small};
+use crate::common::{ACK, FIN, Frame, PSH, RST, handshake, small};
 
 #[test]
 fn what_is_held_leaves_with_what_ends_the_hold() {
     let mut gate = Gate::new();
     gate.rule(|data| data.hold_from(2).unwrap());
     assert_eq!(gate.put(&up(1, 1, "abcd")), [s(1, 1, "ab")]);
-    // It is acknowledged as far as it went, and repeated in vain.
-    assert_eq!(gate.put(&down(1, 3, "")), [c(1, 3, "")]);
-    assert_eq!(gate.put(&up(3, 1, "cd")), []);
+    // It is acknowledged with what left before it; if that is lost, the receiver is asked again.
+    assert_eq!(gate.put(&down(1, 3, "")), [c(1, 5, "")]);
+    assert_eq!(gate.put(&up(3, 1, "cd")), [('s', 1, 1, PSH | ACK, String::new())]);
+    assert_eq!(gate.put(&down(1, 3, "")), [c(1, 5, "")]);
     gate.rule(|data| data.hold_from(2).unwrap());
-    assert_eq!(gate.put(&up(5, 1, "ef")), []);
+    assert_eq!(gate.put(&up(5, 1, "ef")), [c(1, 7, "")]);
     gate.rule(|data| {
         assert_eq!((data.offset(), data.fresh_from()), (2, 6));
         data.replace(3..7, "-").unwrap();
@@ -35,12 +36,36 @@ fn a_hold_ends_at_the_bound_and_at_the_end_of_the_stream() {
     gate.rule(|data| data.hold_from(0).unwrap());
     gate.rule(|data| data.hold_from(8).unwrap());
     gate.rule(|data| data.hold_from(8).unwrap());
-    assert_eq!(gate.put(&up(1, 1, "abcd")), [s(1, 1, "")]);
+    assert_eq!(gate.put(&up(1, 1, "abcd")), [c(1, 5, ""), s(1, 1, "")]);
     assert_eq!(gate.put(&up(5, 1, "efgh")), [s(1, 1, "abcdefgh")]);
     assert_eq!(gate.put(&up(9, 1, "ij")), []);
     let fin = Frame::client(11, 1, FIN | ACK, b"");
     assert_eq!(gate.put(&fin), [('s', 9, 1, FIN | ACK, "ij".to_owned())]);
     assert_eq!(gate.finish().edits.holds_released, 1);
+}
+
+/// A sender repeats first what is not acknowledged first. If those were held bytes, it would never get
+/// to what was lost behind them.
+#[test]
+fn held_bytes_do_not_keep_a_sender_from_repeating_what_was_lost_behind_them() {
+    let mut gate = Gate::new();
+    gate.rule(|data| data.hold_from(2).unwrap());
+    assert_eq!(gate.put(&up(1, 1, "abcd")), [s(1, 1, "ab")]);
+    assert_eq!(gate.put(&down(1, 3, "")), [c(1, 5, "")]);
+    // 5 and 6 are lost before us.
+    assert_eq!(gate.put(&up(7, 1, "gh")), []);
+    gate.rule(|data| data.replace(3..5, "-").unwrap());
+    assert_eq!(gate.put(&up(5, 1, "ef")), [s(3, 1, "c-f"), s(6, 1, "gh")]);
+    // Both are lost behind us. What was vouched for comes again with what follows it.
+    assert_eq!(gate.put(&down(1, 3, "")), [c(1, 5, "")]);
+    assert_eq!(gate.put(&up(5, 1, "ef")), [s(3, 1, "c-f")]);
+    // A part of it arrives.
+    assert_eq!(gate.put(&down(1, 4, "")), [c(1, 5, "")]);
+    assert_eq!(gate.put(&up(5, 1, "efgh")), [s(4, 1, "-fgh")]);
+    assert_eq!(gate.put(&down(1, 6, "")), [c(1, 7, "")]);
+    assert_eq!(gate.put(&up(5, 1, "efgh")), [s(6, 1, "gh")]);
+    assert_eq!(gate.put(&down(1, 8, "")), [c(1, 9, "")]);
+    gate.finish();
 }
 
 #[test]
