@@ -38,7 +38,7 @@ pub(crate) enum Speaker {
 }
 
 /// What the receiver gets of what was sent.
-pub(crate) type Edit = fn(Vec<u8>) -> Vec<u8>;
+pub(crate) type Edit = fn(u16, Speaker, Vec<u8>) -> Vec<u8>;
 
 /// Who has heard all: how many ends of each connection. An end that closed before the other has heard
 /// everything would leave the rest to the kernel, which gives up on it sooner.
@@ -227,7 +227,7 @@ impl Talk {
             stream,
             to_send: speech(number, mine),
             sent: 0,
-            wanted: edit(speech(number, theirs)),
+            wanted: edit(number, theirs, speech(number, theirs)),
             received: 0,
             is_polite: polite(number) == Some(mine),
             is_shut: false,

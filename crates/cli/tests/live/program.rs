@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, Side};
+use crate::scramble;
 
 /// How long a start may take; attaching and filling the rings takes some 0.1 s.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -19,6 +20,16 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 const PUBLISHED: Duration = Duration::from_millis(700);
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
+
+/// What decides in a program.
+#[derive(Clone, Copy, Debug)]
+enum RulesOf<'a> {
+    /// A script's text.
+    Lua(&'a str),
+    /// `scramble`'s: the program is this one, started once more.
+    Scrambler,
+}
+
 const METRICS: &str = "127.0.0.1:9460";
 
 /// A test machine is a busy one, where a worker may wait for its core for longer than the heartbeat
@@ -69,7 +80,16 @@ impl Program {
         workers: u16,
         config: &'static str,
     ) -> Self {
-        let mut program = Self::spawn_configured(lab, rules, workers, config, &[]);
+        Self::spawn_configured(lab, RulesOf::Lua(rules), workers, config, &[]).started(lab)
+    }
+
+    /// The program with the rules of `scramble`.
+    pub(crate) fn start_scrambler(lab: &Lab, workers: u16) -> Self {
+        Self::spawn_configured(lab, RulesOf::Scrambler, workers, CONFIG, &[]).started(lab)
+    }
+
+    fn started(self, lab: &Lab) -> Self {
+        let mut program = self;
         let deadline = Instant::now() + START_MAX;
         while lab.within(Side::Gate, scrape).is_none() {
             if program.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None))) {
@@ -90,45 +110,54 @@ impl Program {
         workers: u16,
         more: &'static [&'static str],
     ) -> Self {
-        Self::spawn_configured(lab, rules, workers, CONFIG, more)
+        Self::spawn_configured(lab, RulesOf::Lua(rules), workers, CONFIG, more)
     }
 
     fn spawn_configured(
         lab: &Lab,
-        rules: &str,
+        rules: RulesOf<'_>,
         workers: u16,
         settings: &'static str,
         more: &'static [&'static str],
     ) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the rules");
-        let path = directory.path().join("rules.lua");
-        std::fs::write(&path, rules).expect("the rules can be written");
         let config = directory.path().join("tollgate.toml");
         std::fs::write(&config, settings).expect("the configuration can be written");
         let [stdout, stderr] = [STDOUT, STDERR]
             .map(|name| File::create(directory.path().join(name)).expect("a file for the output"));
+        let workers = workers.to_string();
+        let config = config.to_str().expect("a plain name");
+        let mut arguments = vec!["run", "--pair", "a0:b0", "--workers", &workers];
+        arguments.extend(["--config", config]);
+        arguments.extend(more);
+        let mut command = match rules {
+            RulesOf::Lua(text) => {
+                let path = directory.path().join("rules.lua");
+                std::fs::write(&path, text).expect("the rules can be written");
+                let mut command = Command::new(BINARY);
+                command.args(&arguments).arg("--rules").arg(path);
+                command
+            }
+            RulesOf::Scrambler => {
+                let mut command = Command::new(std::env::current_exe().expect("it runs"));
+                let test = ["--exact", "scramble::the_program_with_the_scrambler"];
+                command.args(test).args(["--ignored", "--nocapture"]);
+                command.env(scramble::ARGUMENTS, arguments.join("\n"));
+                command
+            }
+        };
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         // A child inherits the namespace of the thread that made it.
-        let child = lab.within(Side::Gate, move || {
-            Command::new(BINARY)
-                .args(["run", "--pair", "a0:b0", "--workers", &workers.to_string()])
-                .arg("--rules")
-                .arg(path)
-                .arg("--config")
-                .arg(config)
-                .args(more)
-                .stdin(Stdio::null())
-                .stdout(stdout)
-                .stderr(stderr)
-                .spawn()
-                .expect("the program starts")
-        });
+        let child = lab.within(Side::Gate, move || command.spawn().expect("the program starts"));
         Self { child: Some(child), directory }
     }
 
     /// The metrics, with all in them that happened before the call.
     pub(crate) fn metrics(&self, lab: &Lab) -> Metrics {
         std::thread::sleep(PUBLISHED);
-        let text = lab.within(Side::Gate, scrape).expect("a running program shows its metrics");
+        let said = || [STDOUT, STDERR].map(|name| tail(&self.printed(name))).join("\n");
+        let text = lab.within(Side::Gate, scrape);
+        let text = text.unwrap_or_else(|| panic!("it shows no metrics, and said: {}", said()));
         Metrics::parse(&text)
     }
 

@@ -4,11 +4,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::crowd::{COUNT_MAX, Outcome, Plan, gather};
+use crate::crowd::{COUNT_MAX, Edit, Plan, Speaker, gather};
 use crate::lab::{Lab, Options, Side};
-use crate::program::{Metrics, Program};
+use crate::program::Program;
 use crate::road::{Roads, Weather};
 use crate::rules;
+use crate::scramble::scrambled;
+use crate::witness::{Testimony, Witness};
 
 /// At each of the two roads, in each of the two directions.
 const WEATHER: Weather = Weather { lost: 50, late: 200, late_max_us: 4000 };
@@ -22,68 +24,86 @@ const COUNTERS: [&str; 6] = [
     "TcpExtTCPSpuriousRTOs",
 ];
 
-fn plan() -> Plan {
+fn plan(edit: Edit) -> Plan {
     let count = std::env::var("TOLLGATE_SOAK").ok().and_then(|text| text.parse().ok());
     Plan {
         count: count.unwrap_or(1000).min(COUNT_MAX),
         at_once: 250,
         stall: Duration::from_secs(60),
-        edit: |sent| sent,
+        edit,
     }
 }
 
 /// A lab whose ends try again at least once a second, where the kernel lets itself be told: what stays
 /// lost for longer is no bad luck. And they do not give up, which Linux does after a time that it
-/// reckons from the shorter pauses, and long recoveries count as one.
+/// reckons from the shorter pauses, and long recoveries count as one; nor after six bad handshakes.
 fn lab() -> Option<Lab> {
     let lab = Lab::up(Options { queues: 2, ..Options::default() })?;
     for side in [Side::Client, Side::Server] {
-        for setting in ["net.ipv4.tcp_rto_max_ms=1000", "net.ipv4.tcp_retries2=100"] {
-            lab.run(side, &["sh", "-c", &format!("sysctl -qw {setting} 2>/dev/null || true")]);
+        for setting in ["tcp_rto_max_ms=1000", "tcp_retries2=100", "tcp_synack_retries=50"] {
+            let set = format!("sysctl -qw net.ipv4.{setting} 2>/dev/null || true");
+            lab.run(side, &["sh", "-c", &set]);
         }
     }
     Some(lab)
 }
 
-/// Prints what happened, and asserts that nothing went wrong.
-fn judge(
-    lab: &Lab,
-    plan: Plan,
-    began: Instant,
-    roads: &Roads,
-    metrics: &Metrics,
-    ends: &[Outcome],
-) {
+/// Lets the connections happen, prints what came of it, and asserts that nothing went wrong.
+fn judge(lab: &Lab, program: Program, edit: Edit) {
+    let speakers = [Speaker::Server, Speaker::Client];
+    let [to_client, to_server] = speakers.map(|speaker| Witness::watch(speaker, edit));
+    let roads = Roads::new(lab, WEATHER, [to_client.0, to_server.0]);
+    let (plan, began) = (plan(edit), Instant::now());
+    let ends = gather(lab, plan);
+    let took = began.elapsed();
+    let metrics = program.metrics(lab);
     let [carried, lost, late] = roads.frames();
-    println!("{} connections in {:.1?}", plan.count, began.elapsed());
+    drop(roads);
+
+    println!("{} connections in {took:.1?}", plan.count);
     println!("  the roads carried {carried} TCP frames, lost {lost}, delayed {late}");
-    for (side, end) in [Side::Client, Side::Server].into_iter().zip(ends) {
+    let sides = [Side::Client, Side::Server].into_iter().zip(&ends);
+    let mut faults = Vec::new();
+    for ((side, end), testimony) in sides.zip([to_client.1, to_server.1]) {
+        let Testimony { bytes, repeated, faults: seen } =
+            testimony.lock().expect("the road is closed").clone();
         println!("  {}: {end}", side.name());
-        let counters = lab.run(side, &[&["nstat", "-asz"][..], &COUNTERS].concat());
-        let counters: Vec<_> = counters
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
-            .collect();
-        println!("    {}", counters.join(", "));
+        println!("    {bytes} bytes left for it, {repeated} of them not for the first time");
+        println!("    {}", counters(lab, side));
+        faults.extend(seen);
+        faults.extend(end.failures.iter().cloned());
+        assert!(repeated > 0, "copies of bytes that had left were compared");
     }
-    let failures: Vec<_> = ends.iter().flat_map(|end| &end.failures).take(20).collect();
-    assert!(failures.is_empty(), "{failures:#?}\n{metrics:#?}");
+    assert!(faults.is_empty(), "{:#?}\n{metrics:#?}", &faults[..faults.len().min(20)]);
     assert_eq!(metrics.sum("tollgate_unbalanced_turns_total", &[]), 0.0);
     let established = metrics.sum("tollgate_connections_total", &[r#"phase="established""#]);
     assert_eq!(established, f64::from(plan.count));
     assert!(metrics.sum("tollgate_frames_handed_out_total", &[]) > 0.0, "both workers took part");
     assert!(lost > carried / 40 && late > carried / 10, "the roads were bad");
+    assert_eq!(program.stop().code, Some(0));
+}
+
+fn counters(lab: &Lab, side: Side) -> String {
+    let text = lab.run(side, &[&["nstat", "-asz"][..], &COUNTERS].concat());
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let counters = lines.map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" "));
+    counters.collect::<Vec<_>>().join(", ")
 }
 
 #[test]
 fn through_loss_and_reordering_before_and_behind_every_byte_arrives_as_it_was_sent() {
     let Some(lab) = lab() else { return };
     let program = Program::start(&lab, rules::ACCEPT, 2);
-    let roads = Roads::new(&lab, WEATHER, [Box::new(|_| {}), Box::new(|_| {})]);
-    let (plan, began) = (plan(), Instant::now());
-    let ends = gather(&lab, plan);
-    judge(&lab, plan, began, &roads, &program.metrics(&lab), &ends);
-    drop(roads);
-    assert_eq!(program.stop().code, Some(0));
+    judge(&lab, program, |_, _, said| said);
+}
+
+#[test]
+fn through_loss_and_reordering_every_byte_arrives_as_the_rules_have_changed_it() {
+    if std::env::var_os("TOLLGATE_SOAK").is_none() {
+        println!("skipped: of some thousand long edited streams one stalls still; see `make soak`");
+        return;
+    }
+    let Some(lab) = lab() else { return };
+    let program = Program::start_scrambler(&lab, 2);
+    judge(&lab, program, scrambled);
 }
