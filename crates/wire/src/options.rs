@@ -57,7 +57,8 @@ impl Options {
     /// Reads the bytes between the fixed header and the payload; at most 40 in a real segment.
     ///
     /// As Linux does, the last of several equal options wins, and an option of known kind but wrong
-    /// length is passed over.
+    /// length is passed over. SACK blocks are an exception: those of several options count together,
+    /// for which option a receiver reads differs, and no header has room for more than four.
     #[must_use]
     #[inline]
     pub fn parse(bytes: &[u8]) -> Self {
@@ -103,9 +104,9 @@ impl Options {
             (kind::WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift),
             (kind::SACK_PERMITTED, []) => self.sack_permitted = true,
             (kind::SACK, blocks) if blocks.len().is_multiple_of(8) => {
-                self.sack = SackBlocks::default();
                 let (blocks, _) = blocks.as_chunks::<8>();
-                for (slot, &[a, b, c, d, e, f, g, h]) in self.sack.iter_mut().zip(blocks) {
+                let free = self.sack.iter_mut().filter(|slot| slot.is_none());
+                for (slot, &[a, b, c, d, e, f, g, h]) in free.zip(blocks) {
                     let edge = |bytes| Seq(u32::from_be_bytes(bytes));
                     *slot = Some((edge([a, b, c, d]), edge([e, f, g, h])));
                 }

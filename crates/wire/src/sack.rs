@@ -7,8 +7,10 @@ const NOP: u8 = 1;
 const SACK: u8 = 5;
 
 /// Replaces the blocks of every SACK option in `options` by what `map` makes of them. Those of which
-/// it makes nothing go: the rest move together, and NOPs fill up.
+/// it makes nothing go: the rest move together, and NOPs fill up. `map` is told which block of all
+/// options together it is.
 pub(crate) fn map(mut options: &mut [u8], map: impl Fn(usize, (Seq, Seq)) -> Option<(Seq, Seq)>) {
+    let mut blocks = 0;
     loop {
         let len = match *options {
             [] | [END, ..] => return,
@@ -18,14 +20,15 @@ pub(crate) fn map(mut options: &mut [u8], map: impl Fn(usize, (Seq, Seq)) -> Opt
         };
         let Some((option, rest)) = options.split_at_mut_checked(len) else { return };
         if option.first() == Some(&SACK) {
-            map_blocks(option, &map);
+            blocks += map_blocks(option, |index, block| map(blocks + index, block));
         }
         options = rest;
     }
 }
 
-/// `option` is a SACK option with its kind and length.
-fn map_blocks(option: &mut [u8], map: impl Fn(usize, (Seq, Seq)) -> Option<(Seq, Seq)>) {
+/// `option` is a SACK option with its kind and length. Gives how many blocks it had.
+fn map_blocks(option: &mut [u8], map: impl Fn(usize, (Seq, Seq)) -> Option<(Seq, Seq)>) -> usize {
+    let blocks = option.len().saturating_sub(2) / 8;
     let mut end = 2;
     for (index, from) in (2..option.len()).step_by(8).enumerate() {
         let Some(&[a, b, c, d, e, f, g, h]) = option.get(from..from + 8) else { break };
@@ -46,6 +49,7 @@ fn map_blocks(option: &mut [u8], map: impl Fn(usize, (Seq, Seq)) -> Option<(Seq,
         *len = end;
     }
     option.get_mut(end..).unwrap_or_default().fill(NOP);
+    blocks
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod connections;
 mod copies;
 mod edits;
 mod fast_open;
+mod found;
 mod frames;
 mod hostile;
 mod icmp;

@@ -1,0 +1,38 @@
+//! What the fuzz targets have found, each as a script that can be read.
+
+use tollgate_link::Port;
+
+use crate::common::{ACK, CLIENT_ISN, Frame, Gate};
+
+fn sack(left: u32, right: u32) -> Vec<u8> {
+    let edges = [left, right].map(|edge| (CLIENT_ISN + edge).to_be_bytes());
+    [&[5, 10][..], &edges.concat()].concat()
+}
+
+/// Linux reads the last SACK option that has a block, others the last one or the first. A second one
+/// behind it, empty or honest, hid a block that named what had not left.
+#[test]
+fn a_second_sack_option_does_not_hide_what_the_first_one_says() {
+    let nothing = vec![1; 10];
+    for (before, after) in [
+        ([sack(6, 10), vec![5, 2]], [nothing.clone(), vec![1, 1]]),
+        ([sack(6, 10), sack(6, 9)], [nothing.clone(), sack(6, 9)]),
+        ([sack(6, 9), sack(6, 10)], [sack(6, 9), nothing.clone()]),
+        // Which one of two is the first block, that may report a duplicate, is read differently.
+        ([sack(6, 9), sack(1, 3)], [sack(6, 9), nothing]),
+    ] {
+        let mut gate = Gate::new();
+        gate.establish();
+        gate.put(&Frame::client(1, 1, ACK, b"12345678"));
+        let mut options = before.concat();
+        options.resize(options.len().next_multiple_of(4), 1);
+        let mut expected = after.concat();
+        expected.resize(options.len(), 1);
+        let ack = Frame { options, ..Frame::server(1, 5, ACK, b"data") };
+        gate.worker.link_mut().inject(Port::B, &ack.bytes());
+        gate.worker.poll(gate.now);
+        let out = gate.worker.link_mut().sent(Port::A);
+        assert_eq!(out[0][54..54 + expected.len()], expected, "{before:?}");
+        assert_eq!(gate.finish().sacks_stripped, 1);
+    }
+}
