@@ -171,7 +171,8 @@ impl Handshake {
     }
 
     /// The client's number: that of its newest SYN.
-    pub(crate) const fn client_isn(&self) -> Seq {
+    #[must_use]
+    pub const fn client_isn(&self) -> Seq {
         self.offer.isn
     }
 

@@ -72,10 +72,13 @@ impl<L: Link, P: Policy> Worker<L, P> {
 }
 
 impl HalfOpen {
-    /// Whether `segment` is a SYN of another number than the one whose payload left: then the rules
-    /// have seen bytes that are in no stream, and what comes is another connection to them.
+    /// Whether `segment` is a SYN of another number than the one that opened this, and that one
+    /// counts for nothing. Either its payload left: then the rules have seen bytes that are in no
+    /// stream, and what comes is another connection to them. Or rules have dropped it: then no
+    /// answer to it can be honest.
     pub(crate) fn is_outdated_by(&self, segment: &Segment) -> bool {
         let syn = segment.has(Flags::SYN) && !segment.has(Flags::ACK);
-        syn && self.early.is_some_and(|isn| isn != segment.seq)
+        let dropped = (!self.forwarded).then(|| self.handshake.client_isn());
+        syn && self.early.or(dropped).is_some_and(|isn| isn != segment.seq)
     }
 }

@@ -97,6 +97,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
             }
             return;
         }
+        if direction == Direction::ToClient && !record.forwarded {
+            // Rules have dropped the SYN, so that whatever this answers has not left.
+            let why = Reason::Invalid(Invalid::SynAckMismatch);
+            return self.ports.drop(packet.into_frame(), why);
+        }
         match record.handshake.segment(direction, &segment) {
             Ok(Progress::Waiting) => {
                 record.note_mss(direction, &segment);

@@ -1,8 +1,9 @@
 //! What the fuzz targets have found, each as a script that can be read.
 
 use tollgate_link::Port;
+use tollgate_policy::Verdict;
 
-use crate::common::{ACK, CLIENT_ISN, Frame, Gate};
+use crate::common::{ACK, CLIENT_ISN, Frame, Gate, SYN};
 
 fn sack(left: u32, right: u32) -> Vec<u8> {
     let edges = [left, right].map(|edge| (CLIENT_ISN + edge).to_be_bytes());
@@ -35,4 +36,27 @@ fn a_second_sack_option_does_not_hide_what_the_first_one_says() {
         assert_eq!(out[0][54..54 + expected.len()], expected, "{before:?}");
         assert_eq!(gate.finish().sacks_stripped, 1);
     }
+}
+
+/// An answer to it was passed on, and completed a handshake of which the server knew nothing.
+#[test]
+fn nobody_has_answered_a_syn_that_rules_have_dropped() {
+    let mut gate = Gate::new();
+    gate.policy().on_packet = Verdict::DropPacket;
+    let syn = Frame::client(0, 0, SYN, b"");
+    let forged = Frame::server(0, 1, SYN | ACK, b"");
+    assert_eq!(gate.put(&syn), []);
+    assert_eq!(gate.put(&forged), [], "no SYN has left");
+    let other = Frame { seq: CLIENT_ISN + 7, ..syn.clone() };
+    assert_eq!(gate.put(&other), [other.crossed()]);
+    assert_eq!(gate.put(&forged), [], "another one has");
+    let honest = Frame { ack: CLIENT_ISN + 8, ..forged };
+    assert_eq!(gate.put(&honest), [honest.crossed()]);
+    gate.finish();
+
+    let mut gate = Gate::new();
+    gate.policy().on_packet = Verdict::DropPacket;
+    assert_eq!(gate.put(&syn), []);
+    gate.establish();
+    gate.finish();
 }
