@@ -225,6 +225,21 @@ fn packets_without_ethernet_get_a_header_and_lose_it_again() {
     }
 }
 
+/// One that is as long as an Ethernet header was taken for a frame, and lost its first 14 bytes.
+#[test]
+fn a_packet_cut_off_inside_its_link_header_is_written_as_it_was_read() {
+    let files = Files::new();
+    for (link, header_len) in [(113, 16_usize), (276, 20)] {
+        for len in 1..header_len {
+            let packet: Vec<u8> = (10..).take(len).collect();
+            let file = classic(MICROSECONDS, 65535, link, &[(1, 3, &packet, 100)]);
+            let path = files.put("x.pcap", &file);
+            let again = fs::read(rewritten(&files, &path)).unwrap();
+            assert_eq!(again[24 + 16..], packet, "link type {link}");
+        }
+    }
+}
+
 #[test]
 fn an_answer_to_a_cooked_packet_goes_the_other_way() {
     let files = Files::new();

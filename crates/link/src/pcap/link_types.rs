@@ -104,7 +104,8 @@ impl LinkType {
         let (reversed, number) = match *ethernet {
             [a, b, c, x, y, z, ..] if [a, b, c] == RECEIVER => (false, [0, x, y, z]),
             [a, b, c, x, y, z, ..] if [a, b, c] == SENDER => (true, [0, x, y, z]),
-            _ => (false, [0xff; 4]),
+            // A packet that was shorter than its link header, and stayed as it was.
+            _ => return packet.extend_from_slice(frame),
         };
         known.recall(u32::from_be_bytes(number), packet);
         packet.resize(self.header_len(), 0);
