@@ -60,10 +60,7 @@ guest-test: build ## zero-copy on virtio-net and Intel igb, in a guest of QEMU's
 	@bench/guest/guest.sh "$(abspath $(TARGET))/guest" $(TARGET)/release/tollgate
 
 fuzz: prerequisites ## every fuzz target for FUZZ_SECONDS (600) each; needs nightly and cargo-fuzz
-	@for target in $$($(CARGO) +nightly fuzz list); do \
-		echo "==> fuzzing $$target for $(FUZZ_SECONDS) s"; \
-		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
-	done
+	@CARGO=$(CARGO) FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run.sh
 
 build: prerequisites
 	@echo "==> release build"

@@ -1,4 +1,5 @@
-//! What the fuzz targets have found, each as a script that can be read.
+//! What the fuzz targets have found, each as a script that can be read. The files themselves are
+//! replayed by [`crate::fuzzed`].
 
 use tollgate_link::Port;
 use tollgate_policy::Verdict;

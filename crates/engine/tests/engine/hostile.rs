@@ -13,7 +13,7 @@ use tollgate_link::Port;
 use tollgate_policy::{Interest, Verdict};
 use tollgate_wire::{Checksum, Packet};
 
-use crate::common::{Frame, Gate, Script, small};
+use crate::common::{Frame, Gate, Program, Script, small};
 
 /// Runs a program and checks what must hold whatever it is. Gives what was counted.
 pub(crate) fn run(bytes: &[u8]) -> Counters {
@@ -28,7 +28,7 @@ pub(crate) fn run(bytes: &[u8]) -> Counters {
     }
     gate.worker.replace_policy(policy);
     for _ in 0..OPERATIONS_MAX {
-        if program.0.is_empty() {
+        if program.is_over() {
             break;
         }
         operate(&mut program, &mut gate);
@@ -180,23 +180,6 @@ fn turn(gate: &mut Gate) {
     let gauges = gate.worker.gauges();
     assert!(gauges.held_frames <= 9 && gauges.fragments <= 6, "{gauges:?}");
     assert!(gauges.retained_bytes <= 4000, "{gauges:?}");
-}
-
-/// Bytes, read as asked; zeros when there are none left.
-struct Program<'a>(&'a [u8]);
-
-impl Program<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *first
-    }
-
-    fn take(&mut self, len: usize) -> Vec<u8> {
-        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
-        self.0 = rest;
-        taken.to_vec()
-    }
 }
 
 const OPERATIONS_MAX: usize = 2000;

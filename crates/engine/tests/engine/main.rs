@@ -19,6 +19,7 @@ mod edits;
 mod fast_open;
 mod found;
 mod frames;
+mod fuzzed;
 mod hostile;
 mod icmp;
 mod normal;

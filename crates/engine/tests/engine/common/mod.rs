@@ -1,6 +1,7 @@
 //! A worker on a memory link, with a policy that writes down what it hears, and frames to feed it.
 
 pub(crate) mod frames;
+pub(crate) mod program;
 pub(crate) mod script;
 pub(crate) mod shared;
 
@@ -13,6 +14,7 @@ use tollgate_policy::Interest;
 use tollgate_wire::Timestamp;
 
 pub(crate) use frames::{ACK, CLIENT, FIN, Frame, PSH, RST, SERVER, SYN, Seen};
+pub(crate) use program::Program;
 pub(crate) use script::Script;
 pub(crate) use shared::SharedLink;
 
