@@ -61,3 +61,19 @@ fn nobody_has_answered_a_syn_that_rules_have_dropped() {
     gate.establish();
     gate.finish();
 }
+
+/// Its acknowledgment number is no number, so that blocks measured by it depended on their order.
+#[test]
+fn a_syn_in_a_known_connection_leaves_without_sack_blocks() {
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.put(&Frame::client(1, 1, ACK, b"12345678"));
+    let mut options = sack(6, 9);
+    options.extend([1, 1]);
+    let syn = Frame { options, ..Frame::server(7, 0, SYN, b"") };
+    gate.worker.link_mut().inject(Port::B, &syn.bytes());
+    gate.worker.poll(gate.now);
+    let out = gate.worker.link_mut().sent(Port::A);
+    assert_eq!(out[0][54..66], [1; 12]);
+    gate.finish();
+}

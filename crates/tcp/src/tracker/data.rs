@@ -30,7 +30,8 @@ impl Tracker {
 
     /// Whether the SACK block `(left, right)` of a segment that travels in `direction` names only what
     /// has left towards its sender: within what it has not acknowledged, or, for the first block,
-    /// below that too, where it reports a duplicate (RFC 2883 section 4).
+    /// below that too, where it reports a duplicate (RFC 2883 section 4). Without an ACK bit there is
+    /// nothing to measure a block by, nor anyone who reads it.
     #[must_use]
     pub fn may_sack(
         &self,
@@ -45,7 +46,7 @@ impl Tracker {
             right.at_or_before(peer.end_max) || self.is_read_before_us(direction, &named);
         let lowest =
             if is_first { segment.ack - self.halves[direction].slack() } else { segment.ack };
-        left.before(right) && has_left && left.at_or_after(lowest)
+        segment.has(Flags::ACK) && left.before(right) && has_left && left.at_or_after(lowest)
     }
 
     /// Whether `segment` acknowledges what passed before a connection was picked up.
