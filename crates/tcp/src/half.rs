@@ -41,6 +41,8 @@ pub(crate) struct Half {
     pub(crate) window_max: u32,
     /// TSval that its next segment is held against (RFC 7323's TS.Recent at the peer).
     pub(crate) ts_recent: u32,
+    /// The newest TSval of all its valid segments: what we send in its name must not look older.
+    pub(crate) ts_newest: u32,
     /// When `ts_recent` was taken, in [`coarse`] ticks; 0 is in the handshake, which is never long ago.
     pub(crate) ts_taken: u32,
     /// Shift for its windows.
@@ -66,6 +68,7 @@ impl Half {
             edge_max: ack + window,
             window_max: window,
             ts_recent: 0,
+            ts_newest: 0,
             ts_taken: 0,
             scale,
             fin: false,
@@ -115,6 +118,14 @@ impl Half {
     pub(crate) fn begin_timestamps(&mut self, value: Option<u32>) {
         self.ts_known = value.is_some();
         self.ts_recent = value.unwrap_or(0);
+        self.ts_newest = self.ts_recent;
+    }
+
+    /// Takes note of the timestamp of any valid segment from this side.
+    pub(crate) fn note_timestamp(&mut self, value: u32) {
+        if !self.ts_known || value.wrapping_sub(self.ts_newest).cast_signed() > 0 {
+            self.ts_newest = value;
+        }
     }
 
     /// Whether PAWS refuses the timestamp `value` from this side. Linux accepts one tick less than

@@ -243,13 +243,13 @@ impl Tracker {
         self.halves[direction].scale
     }
 
-    /// Timestamps for a segment that we send in `direction` in its sender's name: his last, and his
-    /// peer's. None if the connection has none.
+    /// Timestamps for a segment that we send in `direction` in its sender's name: his newest, so that
+    /// PAWS takes it, and his peer's last. None if the connection has none.
     #[must_use]
     pub fn timestamps(&self, direction: Direction) -> Option<Timestamps> {
         let (half, peer) = (&self.halves[direction], &self.halves[direction.reverse()]);
         let known = self.timestamps && half.ts_known && peer.ts_known;
-        known.then_some(Timestamps { value: half.ts_recent, echo: peer.ts_recent })
+        known.then_some(Timestamps { value: half.ts_newest, echo: peer.ts_recent })
     }
 
     /// Whether acknowledgment and window of `segment` count, if it is valid. To be asked before
@@ -311,8 +311,8 @@ mod tests {
     /// The engine's records and half-open entries are made of these; a field more is a decision.
     #[test]
     fn trackers_and_handshakes_are_small() {
-        assert_eq!(size_of::<Half>(), 40);
-        assert_eq!(size_of::<Tracker>(), 96);
+        assert_eq!(size_of::<Half>(), 44);
+        assert_eq!(size_of::<Tracker>(), 104);
         assert_eq!(size_of::<Handshake>(), 64);
         assert_eq!(size_of::<crate::Reassembler<u64>>(), 24);
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::checksum::update;
-use crate::{Flags, IpVersion, Packet, Seq, sack};
+use crate::{Flags, IpVersion, Packet, Seq, options, sack};
 
 /// Offsets in the TCP header.
 mod field {
@@ -64,13 +64,23 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Packet<F> {
     /// Replaces each SACK block, the first with index 0, by what `map` makes of it, or takes it out:
     /// the rest move together, and NOPs fill up.
     pub fn map_sack(&mut self, map: impl Fn(usize, (Seq, Seq)) -> Option<(Seq, Seq)>) {
+        self.change_options(|options| sack::map(options, map));
+    }
+
+    /// Moves the TSval of its timestamps option (RFC 7323) on to `value`, if it has one that is older.
+    pub fn raise_timestamp(&mut self, value: u32) {
+        self.change_options(|options| options::raise_timestamp(options, value));
+    }
+
+    /// Changes the bytes of the options where they stand; the checksum is updated for it.
+    fn change_options(&mut self, change: impl FnOnce(&mut [u8])) {
         let options = usize::from(self.headers.tcp) + 20..usize::from(self.headers.payload);
         let Some(options) = self.frame.as_mut().get_mut(options) else { return };
         // A header has 40 bytes of options at most, a multiple of four.
         let mut old = [0; 40];
         let Some(old) = old.get_mut(..options.len()) else { return };
         old.copy_from_slice(options);
-        sack::map(options, map);
+        change(options);
         let mut new = [0; 40];
         let Some(new) = new.get_mut(..options.len()) else { return };
         new.copy_from_slice(options);

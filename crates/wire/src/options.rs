@@ -53,6 +53,26 @@ mod kind {
 /// Fast Open's number among the experiments (RFC 7413 section 4.1.1).
 const EXPERIMENT_FAST_OPEN: [u8; 2] = [0xf9, 0x89];
 
+/// Moves the TSval in the bytes of a header's options on to `value`, if it is older.
+pub(crate) fn raise_timestamp(mut options: &mut [u8], value: u32) {
+    loop {
+        let len = match *options {
+            [] | [kind::END, ..] => return,
+            [kind::NOP, ..] => 1,
+            [_, len, ..] if len >= 2 => usize::from(len),
+            _ => return,
+        };
+        let Some((option, rest)) = options.split_at_mut_checked(len) else { return };
+        if let [kind::TIMESTAMPS, 10, field @ ..] = option
+            && let Some((old, _)) = field.split_first_chunk_mut::<4>()
+            && value.wrapping_sub(u32::from_be_bytes(*old)).cast_signed() > 0
+        {
+            *old = value.to_be_bytes();
+        }
+        options = rest;
+    }
+}
+
 impl Options {
     /// Reads the bytes between the fixed header and the payload; at most 40 in a real segment.
     ///
@@ -124,5 +144,23 @@ impl Options {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_moves_on_and_never_back() {
+        let options = |value: u8| [3, 3, 7, 1, 1, 8, 10, 0, 0, 0, value, 9, 9, 9, 9];
+        for (value, becomes) in [(5, 6), (6, 6), (7, 7)] {
+            let mut bytes = options(value);
+            raise_timestamp(&mut bytes, 6);
+            assert_eq!(bytes, options(becomes));
+        }
+        let mut short = [8, 9, 0, 0, 0, 1];
+        raise_timestamp(&mut short, 6);
+        assert_eq!(short, [8, 9, 0, 0, 0, 1]);
     }
 }

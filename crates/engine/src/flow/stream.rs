@@ -150,7 +150,10 @@ impl<F: Frame> Flow<F> {
         }
         for part in ready.drain(..) {
             match (part, verdict) {
-                (Next::Held(ready), Verdict::Accept) => self.release(cx, ready, direction, port),
+                (Next::Held(mut ready), Verdict::Accept) => {
+                    self.renew_timestamp(&mut ready.buffer.0, direction);
+                    self.release(cx, ready, direction, port);
+                }
                 (Next::Held(ready), _) => {
                     cx.ports.drop(ready.buffer.0.into_frame(), Reason::Refused(verdict));
                 }
@@ -165,6 +168,16 @@ impl<F: Frame> Flow<F> {
             self.condemn(cx, verdict);
         }
         verdict
+    }
+
+    /// Lets a packet that has waited look as young as what filled the gap before it: that leaves first,
+    /// and its receiver would take the older clock behind it for an old copy (RFC 7323 section 5.3).
+    pub(super) fn renew_timestamp(&self, packet: &mut Packet<F>, direction: Direction) {
+        if let Some(newest) = self.tracker.timestamps(direction)
+            && !self.tracker.is_signed()
+        {
+            packet.raise_timestamp(newest.value);
+        }
     }
 
     pub(super) fn show<L: Link<Frame = F>, P: Policy>(

@@ -97,8 +97,11 @@ impl Tracker {
         // RFC 7323 section 4.3: only what starts at or before the last ACK moves the clock, or
         // reordering alone would make honest segments old.
         let moves = segment.seq.at_or_before(read) && segment.end().at_or_after(read);
-        if let Some(clock) = segment.options.timestamps.filter(|_| self.timestamps && moves) {
-            half.take_timestamp(clock.value, now);
+        if let Some(clock) = segment.options.timestamps.filter(|_| self.timestamps) {
+            half.note_timestamp(clock.value);
+            if moves {
+                half.take_timestamp(clock.value, now);
+            }
         }
     }
 

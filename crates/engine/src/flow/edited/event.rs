@@ -109,7 +109,11 @@ impl<F: Frame> Flow<F> {
         if self.edited.is_some() && (event.fresh > 0 || event.ends) {
             self.take(cx, &ready, &event, &wishes, direction);
         }
-        for part in ready.drain(..) {
+        let waited = ready.len() > 1;
+        for mut part in ready.drain(..) {
+            if waited && let Next::Held(ready) = &mut part {
+                self.renew_timestamp(&mut ready.buffer.0, direction);
+            }
             match part {
                 Next::Held(ready) if self.edited.is_some() => {
                     self.emit_ready(cx, ready, direction, port, news);
