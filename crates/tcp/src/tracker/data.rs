@@ -46,7 +46,9 @@ impl Tracker {
             right.at_or_before(peer.end_max) || self.is_read_before_us(direction, &named);
         let lowest =
             if is_first { segment.ack - self.halves[direction].slack() } else { segment.ack };
-        segment.has(Flags::ACK) && left.before(right) && has_left && left.at_or_after(lowest)
+        // Of the right edge, too: numbers may stand half way round, where each comparison alone holds.
+        let within = left.at_or_after(lowest) && right.after(lowest);
+        segment.has(Flags::ACK) && left.before(right) && has_left && within
     }
 
     /// Whether `segment` acknowledges what passed before a connection was picked up.
