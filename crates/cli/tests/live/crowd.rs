@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, connect, listen, setsockopt,
+    socket, sockopt,
 };
 
 use crate::lab::{Lab, SERVER_V4, SERVER_V6, Side, join};
@@ -102,6 +103,9 @@ pub(crate) fn gather(lab: &Lab, plan: Plan) -> [Outcome; 2] {
             let listener = TcpListener::bind(SocketAddr::new(address, SERVER_PORT));
             let listener = listener.expect("the address is free");
             listener.set_nonblocking(true).expect("a socket");
+            // A queue that is half full makes Linux forget handshakes whose last ACK was lost after two
+            // repeats, and a client that waits to be spoken to never notices.
+            listen(&listener, Backlog::MAXCONN).expect("a socket");
             listener
         });
         ready.send(()).expect("the test waits");
