@@ -116,23 +116,8 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
         port: Port,
     ) -> Verdict {
-        debug_assert!(cx.ready.is_empty());
-        let stream = &mut self.streams[direction];
-        let before = stream.held();
-        let (mut fresh, mut ends) = (0, false);
-        let mut next = first.map(Next::Held);
-        while let Some(part) = next.take().or_else(|| stream.pop()) {
-            let (range, fin) = match &part {
-                Next::Held(ready) => (&ready.fresh, ready.fin),
-                Next::Forwarded(forwarded) => (&forwarded.fresh, forwarded.fin),
-            };
-            fresh += u64::from(range.end - range.start);
-            ends |= fin;
-            cx.ready.push(part);
-        }
-        let after = stream.held();
-        cx.held.change(before, after);
-        cx.ports.counters.held -= u64::from(before.frames - after.frames);
+        let (fresh, ends) = self.collect(cx, first, direction);
+        let stream = &self.streams[direction];
         let (edge, offset) = (stream.next(), stream.offset() - fresh);
         self.tracker.committed(direction, edge, stream.is_finished());
 
@@ -168,6 +153,34 @@ impl<F: Frame> Flow<F> {
             self.condemn(cx, verdict);
         }
         verdict
+    }
+
+    /// Puts `first`, and all behind it that no gap is before, into `cx.ready`. Gives how many bytes of it
+    /// were never shown, and whether the stream ends with it.
+    pub(super) fn collect<L: Link<Frame = F>, P>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        first: Option<Ready<Buffer<F>>>,
+        direction: Direction,
+    ) -> (u64, bool) {
+        debug_assert!(cx.ready.is_empty());
+        let stream = &mut self.streams[direction];
+        let before = stream.held();
+        let (mut fresh, mut ends) = (0, false);
+        let mut next = first.map(Next::Held);
+        while let Some(part) = next.take().or_else(|| stream.pop()) {
+            let (range, fin) = match &part {
+                Next::Held(ready) => (&ready.fresh, ready.fin),
+                Next::Forwarded(forwarded) => (&forwarded.fresh, forwarded.fin),
+            };
+            fresh += u64::from(range.end - range.start);
+            ends |= fin;
+            cx.ready.push(part);
+        }
+        let after = stream.held();
+        cx.held.change(before, after);
+        cx.ports.counters.held -= u64::from(before.frames - after.frames);
+        (fresh, ends)
     }
 
     /// Lets a packet that has waited look as young as what filled the gap before it: that leaves first,

@@ -132,25 +132,10 @@ impl<F: Frame> Flow<F> {
         first: Ready<Buffer<F>>,
         direction: Direction,
     ) -> Event {
-        debug_assert!(cx.ready.is_empty());
-        let stream = &mut self.streams[direction];
-        let before = stream.held();
         let seq = data_seq(&first.buffer.0) + first.fresh.start;
-        let (mut fresh, mut ends) = (0, false);
-        let mut next = Some(Next::Held(first));
-        while let Some(part) = next.take().or_else(|| stream.pop()) {
-            let (range, fin) = match &part {
-                Next::Held(ready) => (&ready.fresh, ready.fin),
-                Next::Forwarded(forwarded) => (&forwarded.fresh, forwarded.fin),
-            };
-            fresh += u64::from(range.end - range.start);
-            ends |= fin;
-            cx.ready.push(part);
-        }
-        let after = stream.held();
-        cx.held.change(before, after);
-        cx.ports.counters.held -= u64::from(before.frames - after.frames);
-        Event { offset: stream.offset() - fresh, seq, ends, fresh }
+        let (fresh, ends) = self.collect(cx, Some(first), direction);
+        let offset = self.streams[direction].offset() - fresh;
+        Event { offset, seq, ends, fresh }
     }
 
     /// What the rules say to an event.
