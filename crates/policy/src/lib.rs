@@ -11,6 +11,7 @@
 
 mod data;
 mod flow;
+mod frame;
 mod report;
 mod verdict;
 
@@ -18,6 +19,7 @@ use tollgate_wire::{Direction, Timestamp};
 
 pub use data::{Data, Edit, EditError, Wishes};
 pub use flow::{Flow, FlowId, PacketView, Traffic};
+pub use frame::{FrameEdit, Injected, Route, Side};
 pub use report::{
     Alert, Completion, Confidence, Connection, Level, Log, Method, Phase, Report, Reports, Severity,
 };
@@ -26,7 +28,7 @@ pub use verdict::Verdict;
 bitflags::bitflags! {
     /// The events that a policy listens to, and whether it changes what it sees.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Interest: u8 {
+    pub struct Interest: u16 {
         /// [`Policy::new_connection`]
         const NEW_CONNECTION = 1;
         /// [`Policy::receive_packet`]
@@ -35,7 +37,7 @@ bitflags::bitflags! {
         const RECEIVE_DATA = 1 << 2;
         /// [`Policy::end_connection`]
         const END_CONNECTION = 1 << 3;
-        /// All four events.
+        /// All four events of connections.
         const EVENTS = Self::NEW_CONNECTION.bits()
             | Self::RECEIVE_PACKET.bits()
             | Self::RECEIVE_DATA.bits()
@@ -44,6 +46,20 @@ bitflags::bitflags! {
         /// segments that arrive early must wait for the gap before them, since bytes that have left
         /// cannot move any more.
         const EDIT_DATA = 1 << 4;
+        /// [`Policy::receive_frame`]
+        const RECEIVE_FRAME = 1 << 5;
+        /// [`Policy::receive_datagram`]
+        const RECEIVE_DATAGRAM = 1 << 6;
+        /// [`Policy::send_frame`]
+        const SEND_FRAME = 1 << 7;
+        /// [`Policy::tick`]
+        const TICK = 1 << 8;
+        /// The policy makes frames of its own: [`Policy::take_injected`] is asked after each event.
+        const INJECT = 1 << 9;
+        /// Not an event: the policy looks at packets only, and no connection is to be followed for its
+        /// sake. TCP goes from `receive_datagram` to `send_frame` like any other protocol, unless the
+        /// configuration says that connections are followed always.
+        const STATELESS = 1 << 10;
     }
 }
 
@@ -106,6 +122,39 @@ pub trait Policy {
     /// `flow.tag` is forgotten afterwards.
     fn end_connection(&mut self, flow: &mut Flow<'_>, reports: &mut Reports) {
         let _ = (flow, reports);
+    }
+
+    /// A frame of any protocol has arrived, and nobody has looked at it yet: each fragment of a
+    /// datagram on its own. A verdict other than to accept drops this frame.
+    fn receive_frame(&mut self, frame: &mut FrameEdit<'_>, reports: &mut Reports) -> Verdict {
+        let _ = (frame, reports);
+        Verdict::Accept
+    }
+
+    /// A whole IP datagram, put together if it came in fragments, before TCP looks at it. Without
+    /// fragments it follows `receive_frame` at once. A verdict other than to accept drops it.
+    fn receive_datagram(&mut self, frame: &mut FrameEdit<'_>, reports: &mut Reports) -> Verdict {
+        let _ = (frame, reports);
+        Verdict::Accept
+    }
+
+    /// A frame is about to leave, whoever made it: the last that is asked. A verdict other than to
+    /// accept drops it.
+    fn send_frame(&mut self, frame: &mut FrameEdit<'_>, reports: &mut Reports) -> Verdict {
+        let _ = (frame, reports);
+        Verdict::Accept
+    }
+
+    /// Time passes: called once for each second of network time in which the worker runs at all.
+    fn tick(&mut self, now: Timestamp, reports: &mut Reports) {
+        let _ = (now, reports);
+    }
+
+    /// Frames that the policy has made in the event that has just returned, the oldest first; asked
+    /// until there is none, before the event's verdict is carried out. One made while another is on
+    /// its way follows it.
+    fn take_injected(&mut self) -> Option<Injected> {
+        None
     }
 
     /// The program stops, whatever the interest: only `end_connection` of connections that are still
