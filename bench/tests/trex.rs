@@ -1,5 +1,4 @@
 //! The profiles for TRex are Python that TRex loads: at least they must be right without it.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +10,7 @@ fn every_profile_builds_and_refuses_what_it_does_not_know() {
         println!("skipped: there is no python3");
         return;
     };
-    let said = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(said.lines().count(), 4, "{said}");
 }
