@@ -3,7 +3,7 @@
 use tollgate_link::{Link, Port};
 use tollgate_policy::{PacketView, Phase, Policy, Verdict};
 use tollgate_tcp::reset::{self, Resettable};
-use tollgate_tcp::{Handshake, Invalid, Progress, Segment, State};
+use tollgate_tcp::{Handshake, Invalid, Progress, Segment, State, Step, Tracker};
 use tollgate_wire::{Direction, Flags, Packet, Timestamp};
 
 use super::{Arrival, Worker, split};
@@ -102,8 +102,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
             let why = Reason::Invalid(Invalid::SynAckMismatch);
             return self.ports.drop(packet.into_frame(), why);
         }
-        match record.handshake.segment(direction, &segment) {
+        // A copy, for a handshake moves on only with what leaves.
+        let mut handshake = record.handshake;
+        match handshake.segment(direction, &segment) {
             Ok(Progress::Waiting) => {
+                record.handshake = handshake;
                 record.note_mss(direction, &segment);
                 self.forward_half_open(number, packet, &segment, port);
             }
@@ -115,7 +118,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 self.arm_half_open(number, now);
             }
             Ok(Progress::Established) => {
-                self.establish(number, Arrival { packet, port, hash }, &segment, direction, now);
+                let arrival = Arrival { packet, port, hash };
+                self.establish(number, &handshake, arrival, &segment, direction, now);
             }
             Err(why) => {
                 let arrival = Arrival { packet, port, hash };
@@ -124,26 +128,29 @@ impl<L: Link, P: Policy> Worker<L, P> {
         }
     }
 
-    /// The handshake is complete: the connection moves to the flow table, and its packet with it.
+    /// The `handshake` is complete: the connection moves to the flow table, and its packet with it.
     fn establish(
         &mut self,
         number: u32,
+        handshake: &Handshake,
         arrival: Arrival<L::Frame>,
         segment: &Segment,
         direction: Direction,
         now: Timestamp,
     ) {
+        let tracker = handshake.establish();
+        if let Err(why) = self.may_open(tracker, segment, direction, now) {
+            return self.ports.drop(arrival.packet.into_frame(), why);
+        }
         if self.flows.is_full() {
-            return self.no_room(number, arrival, segment, direction, now);
+            return self.no_room(number, handshake, arrival, segment, direction, now);
         }
         let Arrival { packet, port, hash } = arrival;
         let full = Reason::Cause(Cause::FlowTableFull);
-        let Some(HalfOpen { about, handshake, early, kept, mss, .. }) =
-            self.half_open.close(number)
-        else {
+        let Some(HalfOpen { about, early, kept, mss, .. }) = self.half_open.close(number) else {
             return self.ports.drop(packet.into_frame(), full);
         };
-        let mut flow = Flow::new(about, handshake.establish());
+        let mut flow = Flow::new(about, tracker);
         flow.mss = mss;
         if early.is_some() {
             flow.begin_early(kept);
@@ -163,6 +170,32 @@ impl<L: Link, P: Policy> Worker<L, P> {
             flow.segment(&mut context, packet, segment, direction, port, None);
         }
         self.settle(number, now);
+    }
+
+    /// Whether the segment that completes a handshake is to leave, as far as that is not for rules to
+    /// say. If it is refused, or would have to wait behind a gap, the server has not heard the ACK: the
+    /// connection is not open for it, so it must not be for us.
+    fn may_open(
+        &self,
+        mut tracker: Tracker,
+        segment: &Segment,
+        direction: Direction,
+        now: Timestamp,
+    ) -> Result<(), Reason> {
+        let step = tracker.segment(direction, segment, now).map_err(Reason::Invalid)?;
+        let Step::Data { take, .. } = step else { return Ok(()) };
+        if (segment.data_seq() + take.start).at_or_before(tracker.next(direction)) {
+            return Ok(());
+        }
+        let len = take.end - take.start;
+        let limits = &self.held.limits;
+        if self.rules.edits_data() {
+            return Err(Reason::Invalid(Invalid::BeforeHandshake));
+        }
+        if len > limits.bytes || (len > 0 && limits.extents == 0) {
+            return Err(Reason::Cause(Cause::HeldFull));
+        }
+        Ok(())
     }
 
     /// Sends a packet of the handshake on, without payload where none may leave.

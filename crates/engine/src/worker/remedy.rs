@@ -3,7 +3,7 @@
 
 use tollgate_link::{Link, Port};
 use tollgate_policy::{FlowId, Phase, Policy, Verdict};
-use tollgate_tcp::{Invalid, Segment, State, Tracker, reset};
+use tollgate_tcp::{Handshake, Invalid, Segment, State, Tracker, reset};
 use tollgate_wire::{Direction, Packet, Timestamp};
 
 use super::{Arrival, Worker};
@@ -79,6 +79,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     pub(super) fn no_room(
         &mut self,
         number: u32,
+        handshake: &Handshake,
         arrival: Arrival<L::Frame>,
         segment: &Segment,
         direction: Direction,
@@ -97,6 +98,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let full = Reason::Cause(Cause::FlowTableFull);
         self.ports.drop(arrival.packet.into_frame(), full);
         if verdict.ends_flow() {
+            if let Some(record) = self.half_open.get_mut(number) {
+                record.handshake = *handshake;
+            }
             self.finish_off_half_open(number, verdict, phase, now);
         }
     }

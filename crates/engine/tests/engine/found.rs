@@ -1,10 +1,13 @@
 //! What the fuzz targets have found, each as a script that can be read. The files themselves are
 //! replayed by [`crate::fuzzed`].
 
+use std::time::Duration;
+
+use tollgate_engine::{Config, Limits, Remedies, Remedy, Timeouts};
 use tollgate_link::Port;
 use tollgate_policy::Verdict;
 
-use crate::common::{ACK, CLIENT_ISN, Frame, Gate, SYN};
+use crate::common::{ACK, CLIENT_ISN, FIN, Frame, Gate, RST, SYN, handshake, small};
 
 fn sack(left: u32, right: u32) -> Vec<u8> {
     let edges = [left, right].map(|edge| (CLIENT_ISN + edge).to_be_bytes());
@@ -75,5 +78,58 @@ fn a_syn_in_a_known_connection_leaves_without_sack_blocks() {
     gate.worker.poll(gate.now);
     let out = gate.worker.link_mut().sent(Port::A);
     assert_eq!(out[0][54..66], [1; 12]);
+    gate.finish();
+}
+
+/// A segment with the client's ACK that is refused or kept back opens nothing: the server has not heard it,
+/// so nothing that it says of an open connection can be honest, and a SYN still kills what it has.
+#[test]
+fn only_a_segment_that_leaves_completes_a_handshake() {
+    let [syn, syn_ack, ack] = handshake();
+    let ahead = Frame::client(5, 1, ACK, b"a good deal more than there is room for");
+    let old = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0];
+    let clock = [1, 1, 8, 10, 0, 0, 1, 0, 0, 0, 0, 0];
+    let signed = [&[1, 1, 19, 18], &[7; 16][..]].concat();
+    let full = Config { held: Limits { bytes: 8, ..Limits::default() }, ..small() };
+    for (options, mut gate, kept) in [
+        (&[][..], Gate::with(full), ahead.clone()),
+        (&[], Gate::editing(small()), ahead.clone()),
+        (&[], Gate::editing(small()), Frame { flags: FIN | ACK, payload: vec![], ..ahead.clone() }),
+        (&clock, Gate::new(), Frame { options: old.to_vec(), ..Frame::client(1, 1, ACK, b"old") }),
+        (&signed, Gate::new(), Frame::client(1, 1, ACK, b"unsigned")),
+    ] {
+        let with = |frame: &Frame| Frame { options: options.to_vec(), ..frame.clone() };
+        for frame in [with(&syn), with(&syn_ack)] {
+            assert_eq!(gate.put(&frame), [frame.crossed()]);
+        }
+        assert_eq!(gate.put(&kept), [], "{kept:?}");
+        assert_eq!(gate.put(&with(&Frame::server(1, 1, ACK, b"data"))), [], "{kept:?}");
+        assert_eq!(gate.put(&Frame::client(100, 0, SYN, b"")), [], "{kept:?}");
+        for frame in [with(&ack), with(&Frame::server(1, 1, ACK, b"data"))] {
+            assert_eq!(gate.put(&frame), [frame.crossed()], "{kept:?}");
+        }
+        gate.finish();
+    }
+}
+
+/// The ACK that chose between two answers was dropped for want of room, and the other answer forgotten.
+#[test]
+fn an_ack_that_there_is_no_room_for_chooses_no_answer() {
+    let remedies = Remedies { memory: Remedy::DropPacket, ..Remedies::default() };
+    let timeouts = Timeouts { reset: Duration::from_secs(1), ..Timeouts::default() };
+    let mut gate = Gate::with(Config { flows_max: 1, remedies, timeouts, ..small() });
+    let other = |frame: Frame| frame.between("198.18.0.3:4000", "198.18.0.2:80");
+    for frame in handshake().map(other).into_iter().chain([other(Frame::client(1, 0, RST, b""))]) {
+        assert_eq!(gate.put(&frame), [frame.crossed()]);
+    }
+    let [syn, syn_ack, ack] = handshake();
+    let second = Frame { seq: syn_ack.seq + 7, ..syn_ack.clone() };
+    for frame in [&syn, &syn_ack, &second] {
+        assert_eq!(gate.put(frame), [frame.crossed()]);
+    }
+    assert_eq!(gate.put(&ack), [], "no room");
+    gate.wait(Duration::from_secs(3));
+    let ack = Frame { ack: second.seq + 1, ..ack };
+    assert_eq!(gate.put(&ack), [ack.crossed()]);
     gate.finish();
 }
