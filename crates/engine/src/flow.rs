@@ -1,5 +1,6 @@
 //! An established connection, and what its packets mean for it.
 
+mod again;
 mod edited;
 mod gap;
 mod in_flight;

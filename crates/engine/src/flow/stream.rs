@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{Data, Policy, Verdict};
-use tollgate_tcp::{Copied, Early, Forwarded, Gap, Next, Push, Ready};
+use tollgate_tcp::{Early, Forwarded, Gap, Next, Push, Ready};
 use tollgate_wire::{Direction, Flags, Packet, Seq};
 
+use super::again::Agreed;
 use super::edited::News;
 use super::{Context, Flow};
 use crate::buffer::Buffer;
 use crate::counters::{Cause, Reason};
-use crate::remedy::Remedy;
 
 impl<F: Frame> Flow<F> {
     /// Puts payload into its stream, and lets go what has become readable.
@@ -231,7 +231,7 @@ impl<F: Frame> Flow<F> {
     }
 
     /// Sends of a packet what may leave, with a right checksum.
-    fn send<L: Link<Frame = F>, P: Policy>(
+    pub(super) fn send<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
         mut packet: Packet<F>,
@@ -289,129 +289,18 @@ impl<F: Frame> Flow<F> {
         let leaving = Leaving { bytes: 0..keep, fin: keep_fin, rewritten, new };
         self.send(cx, packet, leaving, direction, port);
     }
-
-    /// Remembers bytes that left before their turn, and were shown now.
-    pub(super) fn remember<L: Link<Frame = F>, P: Policy>(
-        &mut self,
-        cx: &mut Context<'_, L, P>,
-        forwarded: &Forwarded,
-        direction: Direction,
-    ) {
-        if !cx.rules.wants_data() {
-            return cx.retained.forget(&mut self.kept[direction]);
-        }
-        let mut seq = forwarded.seq;
-        for half in fresh_halves(forwarded) {
-            // In pieces, so that where not all can be remembered the newest are.
-            for piece in half.chunks(PIECE) {
-                cx.retained.record(&mut self.kept[direction], seq, piece);
-                seq += u32::try_from(piece.len()).unwrap_or(u32::MAX);
-            }
-        }
-    }
-
-    /// Sends a copy of what has left before: the receiver may have lost the first.
-    fn repeat<L: Link<Frame = F>, P: Policy>(
-        &mut self,
-        cx: &mut Context<'_, L, P>,
-        mut packet: Packet<F>,
-        direction: Direction,
-        port: Port,
-    ) {
-        let len = packet.headers().payload_len();
-        let mut agreed = Agreed { rewritten: false, start: 0, forgotten: false };
-        if cx.rules.wants_data() {
-            agreed = self.agree(cx, &mut packet, len, direction);
-            if agreed.forgotten {
-                packet = match self.forgotten(cx, packet, port) {
-                    Some(packet) => packet,
-                    None => return,
-                };
-            }
-        }
-        let Agreed { rewritten, start, .. } = agreed;
-        let fin = packet.headers().flags.contains(Flags::FIN);
-        let leaving = Leaving { bytes: start..len, fin, rewritten, new: false };
-        self.send(cx, packet, leaving, direction, port);
-    }
-
-    /// Makes the first `old` bytes of a packet, which left once, say what they said then. Without
-    /// rules that read there is nothing to agree with: no one has been told what the bytes are.
-    #[cold]
-    fn agree<L: Link<Frame = F>, P: Policy>(
-        &self,
-        cx: &mut Context<'_, L, P>,
-        packet: &mut Packet<F>,
-        old: u32,
-        direction: Direction,
-    ) -> Agreed {
-        let seq = data_seq(packet);
-        let copy = usize::try_from(old).ok().and_then(|old| packet.payload_mut().get_mut(..old));
-        let outcome = match (&self.kept[direction], copy) {
-            (Some(kept), Some(copy)) => kept.check(seq, copy),
-            _ if old == 0 => Copied::Verified,
-            _ => Copied::Unknown { bytes: old, rewritten: false },
-        };
-        let (bytes, rewritten) = match outcome {
-            Copied::Verified => (0, false),
-            Copied::Rewritten => (0, true),
-            Copied::Unknown { bytes, rewritten } => (bytes, rewritten),
-        };
-        if bytes == 0 || self.passed_unseen(seq, bytes, direction) {
-            return Agreed { rewritten, start: 0, forgotten: false };
-        }
-        cx.ports.counters.forgotten += 1;
-        let start = if cx.config.remedies.memory == Remedy::Pass { 0 } else { bytes };
-        Agreed { rewritten, start, forgotten: true }
-    }
-
-    /// Whether the first copies of these bytes passed before the connection was picked up: that
-    /// nobody reads those was decided when it was.
-    fn passed_unseen(&self, seq: Seq, bytes: u32, direction: Direction) -> bool {
-        let start = self.tracker.start(direction);
-        // Numbers this far on cannot be compared with the first any more.
-        let young = self.streams[direction].offset() < 1 << 30;
-        self.tracker.is_midstream() && young && (seq + bytes).at_or_before(start)
-    }
-
-    /// A packet's bytes were changed: its checksum follows, and once for each connection it is told.
-    #[cold]
-    pub(super) fn rewritten<L: Link<Frame = F>, P: Policy>(
-        &mut self,
-        cx: &mut Context<'_, L, P>,
-        packet: &mut Packet<F>,
-        direction: Direction,
-    ) {
-        packet.complete_checksum();
-        let counters = &mut cx.ports.counters;
-        counters.rewritten += 1;
-        if !std::mem::replace(&mut self.conflicted, true) {
-            cx.rules.alert_conflict(&self.about, direction, cx.now, counters);
-        }
-    }
 }
 
 /// What leaves of a packet.
 #[derive(Clone, Debug)]
-struct Leaving {
+pub(super) struct Leaving {
     /// Payload offsets.
-    bytes: Range<u32>,
-    fin: bool,
+    pub(super) bytes: Range<u32>,
+    pub(super) fin: bool,
     /// Bytes were changed, so that the checksum is wrong.
-    rewritten: bool,
+    pub(super) rewritten: bool,
     /// It brings what has not left before.
-    new: bool,
-}
-
-/// What became of the bytes of a packet that left before.
-#[derive(Clone, Copy, Debug)]
-struct Agreed {
-    /// Some were changed, so that the checksum is wrong.
-    rewritten: bool,
-    /// Payload offset of the first byte that may leave.
-    start: u32,
-    /// Of some, nobody remembers what they said.
-    forgotten: bool,
+    pub(super) new: bool,
 }
 
 /// The number of a packet's first payload byte.
@@ -432,7 +321,7 @@ pub(super) fn push_fresh<'a, F: Frame>(data: &mut Data<'a>, part: &'a Next<Buffe
 }
 
 /// What was never shown of bytes that have left, in the two pieces in which they lie.
-fn fresh_halves(forwarded: &Forwarded) -> [&[u8]; 2] {
+pub(super) fn fresh_halves(forwarded: &Forwarded) -> [&[u8]; 2] {
     let (front, back) = forwarded.bytes.as_slices();
     let skip = usize::try_from(forwarded.fresh.start).unwrap_or(usize::MAX);
     // What has left early is fresh to its end.
@@ -441,9 +330,6 @@ fn fresh_halves(forwarded: &Forwarded) -> [&[u8]; 2] {
         back.get(skip.saturating_sub(front.len())..).unwrap_or_default(),
     ]
 }
-
-/// A guess: small against what one direction may have remembered.
-const PIECE: usize = 4096;
 
 fn range<'a>(payload: &'a [u8], range: &Range<u32>) -> &'a [u8] {
     let start = usize::try_from(range.start).unwrap_or(usize::MAX);
