@@ -66,6 +66,9 @@ pub struct Counters {
     pub rewritten: u64,
     /// Packets with bytes whose earlier copy was forgotten.
     pub forgotten: u64,
+    /// Directions whose bytes in flight were forgotten because memory was short and none of them had been
+    /// acknowledged for long, and connections of changed streams that were given up for it.
+    pub silenced: u64,
     /// What rules have changed in streams.
     pub edits: EditCounters,
     /// Packets that lost SACK blocks: those that name what has not left.
@@ -118,7 +121,7 @@ pub enum Cause {
     NoConnection,
     /// Its connection was dropped or reset by a verdict not long ago.
     ConnectionOver,
-    /// Behind a gap, and no room to hold it or a copy of it.
+    /// No room to hold it, or a copy of it, until its gap is closed or it is acknowledged.
     HeldFull,
     /// Behind a gap, and all of it waits already or lies beyond the end of the stream.
     Redundant,
@@ -355,6 +358,7 @@ impl AddAssign<&Self> for Counters {
         self.retransmitted += other.retransmitted;
         self.rewritten += other.rewritten;
         self.forgotten += other.forgotten;
+        self.silenced += other.silenced;
         self.edits += &other.edits;
         self.sacks_stripped += other.sacks_stripped;
         self.urgent_cleared += other.urgent_cleared;

@@ -63,6 +63,7 @@ impl Counters {
             (RETRANSMITTED, self.retransmitted),
             (REWRITTEN, self.rewritten),
             (FORGOTTEN, self.forgotten),
+            (SILENCED, self.silenced),
             (SACKS, self.sacks_stripped),
             (URGENT, self.urgent_cleared),
             (TTLS, self.ttls_raised),
@@ -143,6 +144,10 @@ const REWRITTEN: Named = (
 const FORGOTTEN: Named = (
     "tollgate_packets_forgotten_total",
     "Packets with bytes whose earlier copy was no longer remembered.",
+);
+const SILENCED: Named = (
+    "tollgate_retained_silenced_total",
+    "Times that bytes in flight were forgotten for want of memory, none of them acknowledged for long.",
 );
 const SACKS: Named =
     ("tollgate_sacks_stripped_total", "Packets that lost SACK blocks of what has not left.");

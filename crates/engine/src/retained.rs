@@ -1,10 +1,21 @@
 //! The bytes that have left and are not acknowledged yet, of all flows of a worker, so that a later
 //! copy of them says the same (see [`Retention`]).
+//!
+//! The memory is shared by three rules. No direction takes more than a part of what is free, so that
+//! however many fill it, the next one finds some. Where what is forgotten would be withheld for ever
+//! ([`Remedy::DropPacket`]), nothing leaves that cannot be remembered: its sender sends it again, and
+//! memory that is short slows connections instead of breaking them. And when little is left, who
+//! has been acknowledged nothing for a while gives up what it has ([`Retained::next_silent`]): a
+//! receiver that never answers would keep it until its connection expires.
+
+use std::ops::Range;
+use std::time::Duration;
 
 use tollgate_tcp::Retention;
-use tollgate_wire::Seq;
+use tollgate_wire::{Seq, Timestamp};
 
 use crate::Config;
+use crate::remedy::Remedy;
 
 /// What one direction of a flow retains; none while nothing of it is in flight.
 pub(crate) type Kept = Option<Box<Retention>>;
@@ -17,10 +28,22 @@ pub(crate) struct Retained {
     memory: u64,
     bytes_max: u64,
     direction_bytes_max: u32,
+    /// Nothing leaves that is not remembered.
+    withholds: bool,
+    hand: Hand,
     /// Emptied, to be used again: the last one first, for it is still in the cache. So a flow whose
     /// segments are acknowledged one by one allocates nothing.
     #[expect(clippy::vec_box, reason = "the boxes move into flows and back")]
     spare: Vec<Box<Retention>>,
+}
+
+/// Goes round all flows while memory is short, as a clock does: what has not moved since it last came by
+/// is silent.
+#[derive(Clone, Copy, Debug)]
+struct Hand {
+    /// Beyond the last flow between two rounds.
+    at: u32,
+    began: Timestamp,
 }
 
 impl Retained {
@@ -30,6 +53,8 @@ impl Retained {
             memory: 0,
             bytes_max: config.retained_bytes_max,
             direction_bytes_max: config.retained_direction_bytes_max,
+            withholds: config.remedies.memory == Remedy::DropPacket,
+            hand: Hand { at: u32::MAX, began: Timestamp::default() },
             spare: Vec::with_capacity(SPARE_MAX),
         }
     }
@@ -44,10 +69,14 @@ impl Retained {
         if fresh.is_empty() {
             return;
         }
-        // No direction holds more than a part of what is free, so that however many fill the
-        // memory, the next one finds some; those that go on sending give back what is over it.
-        let free = self.bytes_max.saturating_sub(self.bytes.max(self.memory / 2));
-        let most = u32::try_from(free / SHARE).unwrap_or(u32::MAX).min(self.direction_bytes_max);
+        // Where it was asked before whether they may leave, what is there need not give way to
+        // them; elsewhere those that go on sending give back what is over their share.
+        let most = if self.withholds {
+            let held = kept.as_ref().map_or(0, |kept| kept.len() as u64);
+            self.at_most(self.free() + held)
+        } else {
+            self.share()
+        };
         if fresh.len() as u64 > u64::from(most) {
             // The end of a segment without its beginning is of no use, nor what was before it.
             return self.forget(kept);
@@ -62,6 +91,43 @@ impl Retained {
         let before = sizes(retention);
         retention.record(seq, fresh, most);
         self.resized(before, sizes(retention));
+    }
+
+    /// Whether `len` bytes more may leave: false if they could not be remembered, and their next copy
+    /// would be withheld for it. More in flight than one direction may have remembered at all is the
+    /// configuration's choice, and no reason.
+    pub(crate) fn may_leave(&self, kept: &Kept, len: u32) -> bool {
+        let share = self.share();
+        let held = kept.as_ref().map_or(0, |kept| kept.len() as u64);
+        !self.withholds
+            || share == self.direction_bytes_max
+            || held + u64::from(len) <= u64::from(share)
+    }
+
+    /// Which flows to look at for memory that its holders have not been acknowledged for long; none
+    /// unless little is left.
+    pub(crate) fn next_silent(&mut self, numbers: Range<u32>, now: Timestamp) -> Range<u32> {
+        if self.free() > self.bytes_max / PRESSED {
+            return 0..0;
+        }
+        if self.hand.at >= numbers.end {
+            if now.since(self.hand.began) < SILENT {
+                return 0..0;
+            }
+            self.hand = Hand { at: numbers.start, began: now };
+        }
+        let from = self.hand.at;
+        self.hand.at = from.saturating_add(LOOKS_MAX).min(numbers.end);
+        from..self.hand.at
+    }
+
+    /// Forgets all of a direction that has not been acknowledged any since it was last asked.
+    pub(crate) fn forget_silent(&mut self, kept: &mut Kept) -> bool {
+        let silent = kept.as_mut().is_some_and(|kept| !kept.has_moved());
+        if silent {
+            self.forget(kept);
+        }
+        silent
     }
 
     /// Forgets what the receiver has acknowledged.
@@ -90,8 +156,21 @@ impl Retained {
 
     /// Whether a changed stream that takes `len` bytes may take more.
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        let most = usize::try_from(self.direction_bytes_max).unwrap_or(usize::MAX);
-        len < most && self.bytes < self.bytes_max
+        len < usize::try_from(self.share()).unwrap_or(usize::MAX)
+    }
+
+    /// What one direction may have.
+    fn share(&self) -> u32 {
+        let free = self.free();
+        self.at_most((free / SHARE).max(free.min(SHARE_MIN)))
+    }
+
+    fn at_most(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.direction_bytes_max)
+    }
+
+    fn free(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.bytes.max(self.memory / 2))
     }
 
     /// Forgets all.
@@ -118,6 +197,16 @@ fn sizes(retention: &Retention) -> [u64; 2] {
 
 /// A guess: with the default bounds one direction alone may have 7.5 MB.
 const SHARE: u64 = 16;
+/// What a sender begins with (RFC 6928), below which a share is of little use: of what is free,
+/// anybody may have it.
+const SHARE_MIN: u64 = 16 << 10;
+/// Little is left when less than one part in so many is free. A guess.
+const PRESSED: u64 = 4;
+/// For how long nothing was acknowledged of what is silent: at least this, at most twice. Three of the
+/// retransmission timeouts that a sender begins with (RFC 6298 section 2).
+const SILENT: Duration = Duration::from_secs(3);
+/// A guess: a turn's look round should cost no more than its packets.
+const LOOKS_MAX: u32 = 64;
 /// Emptied stores that wait: 8 MB at most.
 const SPARE_MAX: usize = 512;
 const SPARE_BYTES_MAX: usize = 16 << 10;

@@ -16,6 +16,7 @@ pub struct Retention {
     /// The number of the first byte in `bytes`.
     first: Seq,
     bytes: VecDeque<u8>,
+    moved: bool,
 }
 
 /// What [`Retention::check`] found.
@@ -39,7 +40,7 @@ impl Retention {
     /// Nothing yet of a stream whose first byte has the number `start`.
     #[must_use]
     pub const fn new(start: Seq) -> Self {
-        Self { first: start, bytes: VecDeque::new() }
+        Self { first: start, bytes: VecDeque::new(), moved: true }
     }
 
     /// Remembers `fresh` bytes that leave at `seq` for the first time, `bytes_max` in all.
@@ -65,7 +66,13 @@ impl Retention {
     /// Forgets what the receiver has acknowledged cumulatively.
     pub fn acknowledged(&mut self, ack: Seq) {
         let count = usize::try_from(ack.distance(self.first)).unwrap_or(0);
+        self.moved |= count > 0;
         self.forget(count.min(self.bytes.len()));
+    }
+
+    /// Whether it is new, or the receiver has acknowledged some of it, since this was last asked.
+    pub const fn has_moved(&mut self) -> bool {
+        std::mem::replace(&mut self.moved, false)
     }
 
     /// Forgets all, for a stream whose next byte has the number `start`. The memory stays, to be
@@ -73,6 +80,7 @@ impl Retention {
     pub fn restart(&mut self, start: Seq) {
         self.bytes.clear();
         self.first = start;
+        self.moved = true;
     }
 
     /// Gives the bytes away, and the number of the first.

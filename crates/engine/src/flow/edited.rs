@@ -32,6 +32,8 @@ pub(crate) struct Edited {
     pub(super) streams: PerDirection<EditedStream>,
     /// The memory that they take, as it was last counted.
     memory: u64,
+    /// How often in a row it was found that nothing had been acknowledged.
+    silent: u8,
 }
 
 impl Edited {
@@ -168,6 +170,9 @@ impl<F: Frame> Flow<F> {
         if raw.ack.after(stream.edge_sent()) {
             return;
         }
+        if raw.ack.after(stream.acknowledged()) {
+            edited.silent = 0;
+        }
         stream.acknowledge(raw.ack, edge);
         let waits = stream.unsent().is_some();
         edited.account(cx.retained);
@@ -230,6 +235,16 @@ impl<F: Frame> Flow<F> {
         self.edited = edited;
     }
 
+    /// Whether the connection takes memory for what was changed, and has been found silent so often that
+    /// it is to be given up.
+    pub(super) fn has_fallen_silent(&mut self) -> bool {
+        let Some(edited) = self.edited.as_mut().filter(|edited| edited.memory > 0) else {
+            return false;
+        };
+        edited.silent = edited.silent.saturating_add(1);
+        edited.silent > SILENT_MAX
+    }
+
     /// Forgets that the connection was changed.
     pub(super) fn forget_edits(&mut self, retained: &mut Retained) {
         if let Some(edited) = self.edited.take() {
@@ -237,3 +252,7 @@ impl<F: Frame> Flow<F> {
         }
     }
 }
+
+/// A guess: some 30 seconds in all, in which a sender repeats itself five times (RFC 6298). What was changed
+/// cannot be forgotten but with its connection.
+const SILENT_MAX: u8 = 10;

@@ -106,6 +106,29 @@ impl<F: Frame> Flow<F> {
         remedy
     }
 
+    /// Gives up what is kept of bytes in flight of which none has been acknowledged for long, as memory is
+    /// short. Where rules have changed them the connection cannot go on without.
+    #[cold]
+    pub(crate) fn forget_silent<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+    ) {
+        for direction in Direction::BOTH {
+            let forgot = cx.retained.forget_silent(&mut self.kept[direction]);
+            cx.ports.counters.silenced += u64::from(forgot);
+        }
+        if self.has_fallen_silent() {
+            cx.ports.counters.silenced += 1;
+            cx.ports.counters.trouble(Trouble::Memory);
+            self.about.last_seen = cx.now;
+            let reason = Reason::Cause(Cause::Memory);
+            match cx.config.remedies.memory {
+                Remedy::DropFlow => self.finish_off(cx, Verdict::Drop, reason, Phase::Evicted),
+                _ => self.finish_off(cx, Verdict::Reset, reason, Phase::Reset),
+            }
+        }
+    }
+
     /// From here on it crosses uninspected. What waits leaves now, and nothing is compared any more.
     fn let_cross<L: Link<Frame = F>, P: Policy>(&mut self, cx: &mut Context<'_, L, P>) {
         self.forget_edits(cx.retained);

@@ -24,6 +24,9 @@ impl<F: Frame> Flow<F> {
         port: Port,
     ) {
         let seq = data_seq(&packet);
+        if !self.may_leave(cx, &packet, seq, direction) {
+            return cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));
+        }
         let gap = self.gap(cx, direction);
         let stream = &mut self.streams[direction];
         let before = stream.held();
@@ -48,6 +51,25 @@ impl<F: Frame> Flow<F> {
             Push::Full(Buffer(packet)) => {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));
             }
+        }
+    }
+
+    /// Whether the new bytes of a packet can be remembered when they leave. What has a gap before it
+    /// has bounds of its own.
+    fn may_leave<L: Link<Frame = F>, P: Policy>(
+        &self,
+        cx: &Context<'_, L, P>,
+        packet: &Packet<F>,
+        seq: Seq,
+        direction: Direction,
+    ) -> bool {
+        let next = self.streams[direction].next();
+        let fresh = (seq + packet.headers().payload_len()).distance(next);
+        match u32::try_from(fresh) {
+            Ok(fresh @ 1..) if cx.rules.wants_data() && seq.at_or_before(next) => {
+                cx.retained.may_leave(&self.kept[direction], fresh)
+            }
+            _ => true,
         }
     }
 

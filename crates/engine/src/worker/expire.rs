@@ -15,9 +15,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// Those that have been used meanwhile are armed again; a backlog waits for the next turn.
     pub(super) fn expire(&mut self, now: Timestamp) -> u64 {
         self.fragments.expire(now, &mut self.ports);
-        let looked_at = self.expire_flows(now) + self.expire_half_open(now);
+        let silent = self.forget_silent(now);
+        let looked_at = silent + self.expire_flows(now) + self.expire_half_open(now);
         if looked_at > 0 {
-            // A gap that is too old may have sent something.
+            // A gap that is too old may have sent something, and so may who was given up.
             self.ports.flush();
         }
         looked_at
@@ -43,6 +44,21 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 self.settle(number, now);
             } else {
                 self.close_flow(number, None, Cause::Expired, now);
+            }
+        }
+        looked_at
+    }
+
+    /// While there is little room left to remember what is in flight, looks for those who keep it to
+    /// themselves.
+    fn forget_silent(&mut self, now: Timestamp) -> u64 {
+        let mut looked_at = 0;
+        for number in self.retained.next_silent(self.flows.numbers(), now) {
+            let (flows, mut context) = split(self, now);
+            if let Some(flow) = flows.get_mut(number) {
+                looked_at += 1;
+                flow.forget_silent(&mut context);
+                self.settle(number, now);
             }
         }
         looked_at

@@ -313,3 +313,39 @@ fn a_worker_may_move_to_another_thread() {
     moves::<tollgate_engine::Worker<MemoryLink, tollgate_policy::AcceptAll>>();
     moves::<tollgate_engine::Mesh<tollgate_link::memory::MemoryFrame>>();
 }
+
+/// Receivers that acknowledge nothing, as many as fill the memory for what is in flight. A segment of
+/// somebody else is lost behind us, once, and sent again.
+#[test]
+fn silent_receivers_do_not_keep_the_memory_that_other_connections_need() {
+    let memory = Config { retained_bytes_max: 1 << 20, ..small() };
+    let mut gate = Gate::with(memory);
+    gate.policy().writes = false;
+    let segment =
+        |number: u32, len: u32| Frame::client(1 + len * number, 1, ACK, &vec![7; len as usize]);
+    for silent in 0..200 {
+        for frame in handshake() {
+            gate.put(&frame.between(&client(silent), crate::common::SERVER));
+        }
+        (0..60).for_each(|number| {
+            gate.put(&segment(number, 1000).between(&client(silent), crate::common::SERVER));
+        });
+        assert!(gate.worker.gauges().retained_bytes <= 1 << 20);
+    }
+    gate.establish();
+    for number in 0..100 {
+        let frame = segment(number, 1400);
+        // What has left can be repeated; what cannot be repeated does not leave, until it can.
+        let left = (0..8).find(|_| {
+            let out = gate.put(&frame);
+            gate.wait(Duration::from_secs(1));
+            out == [frame.crossed()]
+        });
+        assert!(left.is_some(), "{number} never leaves");
+        assert_eq!(gate.put(&frame), [frame.crossed()], "{number} is withheld");
+        gate.put(&Frame::server(1, 1 + 1400 * (number + 1), ACK, b""));
+        assert!(gate.worker.gauges().retained_bytes <= 1 << 20);
+    }
+    let counters = gate.finish();
+    assert!(counters.silenced > 0 && counters.forgotten == 0, "{counters:?}");
+}

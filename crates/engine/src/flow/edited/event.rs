@@ -199,7 +199,7 @@ impl<F: Frame> Flow<F> {
             to_server: stream(Direction::ToServer),
             to_client: stream(Direction::ToClient),
         };
-        self.edited = Some(Box::new(Edited { streams, memory: 0 }));
+        self.edited = Some(Box::new(Edited { streams, memory: 0, silent: 0 }));
     }
 
     /// Makes of an event what the rules wish.

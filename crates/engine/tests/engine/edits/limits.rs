@@ -1,6 +1,8 @@
 //! What is held, what is bounded, what may not be changed, and what changes end with.
 
-use tollgate_engine::{Cause, Config, Midstream, Reason};
+use std::time::Duration;
+
+use tollgate_engine::{Cause, Config, Midstream, Reason, Trouble};
 use tollgate_wire::Direction;
 
 use super::gate::{Gate, c, down, out, s, up};
@@ -151,5 +153,33 @@ fn changes_show_to_direction_and_version_alike() {
         assert!(frames.iter().all(|seen| seen.vlans == vlans && seen.payload.len() <= 1440));
         assert!(gate.worker.policy().shown.iter().any(|shown| shown.0 == Direction::ToClient));
         gate.finish();
+    }
+}
+
+/// A changed stream cannot be forgotten, so who acknowledges nothing of one while memory is short is
+/// given up in the end; who acknowledges a byte now and then is not.
+#[test]
+fn a_changed_stream_that_nobody_acknowledges_does_not_keep_its_memory_for_ever() {
+    for moves in [false, true] {
+        let config = Config { retained_bytes_max: 20_000, ..small() };
+        let mut gate = Gate::with(config, &handshake());
+        for from in [up, down] {
+            for segment in 0..16 {
+                gate.rule(|data| data.replace(data.offset()..data.offset() + 1, "zz").unwrap());
+                gate.put(&from(1 + segment * 1000, 1, &"y".repeat(1000)));
+            }
+        }
+        assert!(gate.worker.gauges().retained_bytes > 15_000);
+        let mut rsts = 0;
+        for second in 0..60 {
+            gate.now = gate.now + Duration::from_secs(1);
+            let ack = 1 + if moves && second % 20 == 19 { second } else { 0 };
+            let out = gate.put(&down(5001, ack, ""));
+            rsts += out.iter().filter(|(_, _, _, flags, _)| flags & RST != 0).count();
+        }
+        assert_eq!(rsts > 0, !moves);
+        assert_eq!(gate.worker.gauges().retained_bytes > 0, moves);
+        let counters = gate.finish();
+        assert_eq!(counters.troubles[Trouble::Memory as usize], u64::from(!moves));
     }
 }
