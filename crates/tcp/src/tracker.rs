@@ -147,8 +147,9 @@ impl Tracker {
             // An old pure ACK is no harm, and its receiver counts it; it just tells nothing.
             return if bare { Ok(Step::Pass) } else { Err(Invalid::Paws) };
         }
+        let step = if bare { Step::Pass } else { self.data(direction, segment, right)? };
         self.believe(direction, segment, now);
-        if bare { Ok(Step::Pass) } else { self.data(direction, segment, right) }
+        Ok(step)
     }
 
     /// The first byte of data in `direction`: where its reassembler begins.

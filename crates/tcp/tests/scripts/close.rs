@@ -93,6 +93,18 @@ fn bytes_beyond_a_committed_fin_are_dropped() {
     gate.passes(ENDS.ack(C, 6, 1));
 }
 
+/// Its receiver is not told what it acknowledges, so nor are we.
+#[test]
+fn a_segment_that_is_dropped_beyond_a_fin_acknowledges_nothing() {
+    let mut gate = established();
+    gate.passes(ENDS.fin(C, 1, 1));
+    gate.passes(ENDS.fin(S, 1, 2));
+    gate.drops(Packet { ack: ENDS.ack(C, 2, 2).ack, ..ENDS.c(2, "MORE") }, Invalid::BeyondFin);
+    assert_eq!(gate.state(), Some(State::Closing));
+    gate.passes(ENDS.ack(C, 2, 2));
+    assert_eq!(gate.state(), Some(State::TimeWait));
+}
+
 // E07
 #[test]
 fn a_fin_ahead_counts_only_at_its_place() {
