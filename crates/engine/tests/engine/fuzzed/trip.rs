@@ -37,7 +37,7 @@ pub(crate) struct Way {
 impl Way {
     fn begin(&mut self, start: u32) {
         self.start = start;
-        self.stacks = [Taste::First, Taste::Last, Taste::LeftMost].map(Stack::new).into();
+        self.stacks = Taste::ALL.map(Stack::new).into();
         // What left with a SYN was the front of the stream, or there would be another connection.
         let early: Vec<u8> =
             (0..).map_while(|at| self.bytes.get(&start.wrapping_add(at)).copied()).collect();
