@@ -54,6 +54,8 @@ pub struct Counters {
     pub phases: [u64; PHASES.len()],
     /// RSTs sent, those to stragglers included.
     pub rsts: u64,
+    /// Those of them that were sent again, since nobody says that a RST has arrived.
+    pub rsts_repeated: u64,
     /// RSTs that could not be forged: no frame, or the way to the endpoint is not known.
     pub rsts_failed: u64,
     /// Packets whose partial checksum was completed.
@@ -352,6 +354,7 @@ impl AddAssign<&Self> for Counters {
         add_all(&mut self.verdicts, &other.verdicts);
         add_all(&mut self.phases, &other.phases);
         self.rsts += other.rsts;
+        self.rsts_repeated += other.rsts_repeated;
         self.rsts_failed += other.rsts_failed;
         self.checksums_completed += other.checksums_completed;
         self.out_of_order += other.out_of_order;

@@ -21,6 +21,7 @@ use self::edited::Edited;
 use crate::Config;
 use crate::buffer::Buffer;
 use crate::counters::{Cause, Reason};
+use crate::farewell::Farewell;
 use crate::flow_table::Keyed;
 use crate::held::HeldTotal;
 use crate::identity::{Identity, Standing};
@@ -48,6 +49,8 @@ pub(crate) struct Flow<F> {
     /// The longest segment that the receiver of each stream takes, as its SYN said; 0 if it said
     /// nothing.
     pub(crate) mss: PerDirection<u16>,
+    /// Since the connection was reset by us: the RSTs, to be sent again.
+    farewell: Option<Box<Farewell>>,
     /// Since a RST of an endpoint has passed: it may be lost behind us, so who still sends data is
     /// told again.
     reset: Option<Zombie>,
@@ -120,6 +123,7 @@ impl<F: Frame> Flow<F> {
             kept,
             edited: None,
             mss: PerDirection::default(),
+            farewell: None,
             reset: None,
             conflicted: false,
             bypassed: false,
@@ -182,6 +186,9 @@ impl<F: Frame> Flow<F> {
         }
         self.about.received(direction, &packet, port, &mut cx.ports.neighbours, cx.now);
         if let Some(zombie) = &mut self.about.zombie {
+            if let (true, Some(farewell)) = (segment.has(Flags::RST), &mut self.farewell) {
+                farewell.has_reset(direction);
+            }
             let answer =
                 reset::answer(&segment, direction).filter(|rst| zombie.may_answer(rst.to, cx.now));
             cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::ConnectionOver));
@@ -382,7 +389,28 @@ impl<F: Frame> Flow<F> {
         // Signed segments cannot be forged, so nobody is answered later either.
         let answered = if self.tracker.is_signed() { Verdict::Drop } else { verdict };
         self.about.zombie = Some(Zombie::of(answered, cx.now));
+        self.farewell = Farewell::new(rsts, cx.now);
         self.end(cx, phase);
+    }
+
+    /// When RSTs are to be sent again, if ever.
+    pub(crate) fn next_farewell(&self) -> Option<Timestamp> {
+        self.farewell.as_ref()?.next()
+    }
+
+    /// Sends RSTs again whose time has come. Gives the next time, if there is one.
+    pub(crate) fn say_farewell<L: Link<Frame = F>>(
+        &mut self,
+        ports: &mut Ports<L>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let farewell = self.farewell.as_mut()?;
+        let before = ports.counters.rsts;
+        for rst in farewell.due(now) {
+            ports.rst(&self.about, rst);
+        }
+        ports.counters.rsts_repeated += ports.counters.rsts - before;
+        farewell.next()
     }
 
     /// Ends the connection otherwise: what is held is dropped, and its end is told.

@@ -15,6 +15,7 @@ mod buffer;
 mod config;
 mod counters;
 mod edit_counters;
+mod farewell;
 mod flow;
 mod flow_table;
 mod fragments;

@@ -57,6 +57,7 @@ impl Counters {
             (UNTRACKED, self.untracked),
             (BYPASSED, self.bypassed),
             (RSTS, self.rsts),
+            (RSTS_REPEATED, self.rsts_repeated),
             (RSTS_FAILED, self.rsts_failed),
             (CHECKSUMS, self.checksums_completed),
             (OUT_OF_ORDER, self.out_of_order),
@@ -130,6 +131,8 @@ const TROUBLES: Named =
 const VERDICTS: Named = ("tollgate_verdicts_total", "Verdicts of rules other than accept.");
 const CONNECTIONS: Named = ("tollgate_connections_total", "Connections by what happened to them.");
 const RSTS: Named = ("tollgate_rsts_sent_total", "RSTs sent.");
+const RSTS_REPEATED: Named =
+    ("tollgate_rsts_repeated_total", "RSTs sent again, for the first may be lost.");
 const RSTS_FAILED: Named = ("tollgate_rsts_failed_total", "RSTs that could not be forged.");
 const CHECKSUMS: Named =
     ("tollgate_checksums_completed_total", "Packets whose partial checksum was completed.");

@@ -40,6 +40,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 if self.gaps_remain(number, now) {
                     look = look.min(now + GAP_LOOK);
                 }
+                if let Some(next) = self.say_farewell(number, now) {
+                    look = look.min(next);
+                }
                 self.flows.arm(number, deadline.min(look), now);
                 self.settle(number, now);
             } else {
@@ -73,6 +76,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let max_ms = u32::try_from(max.as_millis()).unwrap_or(u32::MAX);
         let (flows, mut context) = split(self, now);
         flows.get_mut(number).is_some_and(|flow| flow.look_at_gaps(&mut context, max_ms))
+    }
+
+    /// Sends the RSTs of a flow again that may be lost. Gives the next time to do so.
+    fn say_farewell(&mut self, number: u32, now: Timestamp) -> Option<Timestamp> {
+        self.flows.get_mut(number)?.say_farewell(&mut self.ports, now)
     }
 
     fn expire_half_open(&mut self, now: Timestamp) -> u64 {

@@ -71,7 +71,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
         }
         let timeouts = &context.config.timeouts;
         let deadline = flow.deadline(timeouts);
-        if standing.timeout(timeouts) < before.timeout(timeouts) {
+        if let Some(again) = flow.next_farewell() {
+            flows.arm(number, again, now);
+        } else if standing.timeout(timeouts) < before.timeout(timeouts) {
             flows.arm(number, deadline, now);
         }
         self.count_standing(Some(before), Some(standing));

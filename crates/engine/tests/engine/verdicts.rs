@@ -284,3 +284,48 @@ fn a_policy_that_resets_within_a_batch_stops_what_comes_after_it_in_the_batch() 
     assert_eq!(out, []);
     gate.finish();
 }
+
+/// Whoever has nothing to say is not answered, so he would never hear of it.
+#[test]
+fn rsts_are_sent_again_for_the_first_may_be_lost() {
+    let (again, once_more) = (Duration::from_millis(200), Duration::from_millis(900));
+    let mut gate = Gate::new();
+    gate.establish();
+    gate.put(&Frame::client(1, 1, ACK, b"12345678"));
+    gate.policy().on_data = Verdict::Reset;
+    let lost = rsts(&gate.put(&Frame::client(9, 1, ACK, b"evil")));
+    let [a, b] = [1001, 1009].map(|seq| (TO_SERVER, seq, None));
+    assert_eq!(lost, [(TO_CLIENT, 5001, None), a, b]);
+    assert_eq!(gate.wait(Duration::from_millis(100)), []);
+    assert_eq!(rsts(&gate.wait(again)), lost);
+    // What the server still says is answered as ever. Its client has closed by itself meanwhile.
+    assert_eq!(rsts(&gate.put(&Frame::server(1, 9, ACK, b"late"))), [(TO_SERVER, 1009, None)]);
+    assert_eq!(gate.put(&Frame::client(9, 1, RST | ACK, b"")), []);
+    assert_eq!(rsts(&gate.wait(once_more)), [a, b]);
+    for _ in 0..10 {
+        assert_eq!(gate.wait(once_more), []);
+    }
+    let counters = gate.finish();
+    assert_eq!((counters.rsts, counters.rsts_repeated), (3 + 3 + 1 + 2, 3 + 2));
+}
+
+#[test]
+fn rsts_are_sent_again_only_to_whom_they_were_sent() {
+    for (verdict, sent) in [
+        (Verdict::Drop, vec![]),
+        (Verdict::HalfReset, vec![(TO_SERVER, 1001, None)]),
+        (Verdict::Reset, vec![(TO_CLIENT, 5001, None), (TO_SERVER, 1001, None)]),
+    ] {
+        let mut gate = Gate::new();
+        gate.establish();
+        gate.policy().on_data = verdict;
+        assert_eq!(rsts(&gate.put(&Frame::client(1, 1, ACK, b"evil"))), sent);
+        assert_eq!(rsts(&gate.wait(Duration::from_millis(300))), sent);
+        // The same endpoints may begin anew, and nothing of the old connection reaches them.
+        let [syn, ..] = handshake();
+        let syn = Frame { seq: syn.seq + 100_000, ..syn };
+        assert_eq!(gate.put(&syn), [syn.crossed()]);
+        assert_eq!(gate.wait(Duration::from_secs(2)), []);
+        gate.finish();
+    }
+}

@@ -332,12 +332,18 @@ impl Run {
         self.inject(port, &bytes, Some((talk, way)));
     }
 
-    /// A turn with nothing in it, so that what expires does so here.
+    /// A turn with nothing in it, so that what expires does so here, and RSTs are sent again.
     fn rest(&mut self) {
+        let repeated = self.worker.counters().rsts_repeated;
         self.worker.poll(self.now);
+        let mut left = 0;
         for port in Port::BOTH {
-            assert!(self.worker.link_mut().sent(port).is_empty(), "nothing came, something left");
+            for bytes in self.worker.link_mut().sent(port) {
+                assert!(Seen::read(port, &bytes).has(RST), "nothing came, something left");
+                left += 1;
+            }
         }
+        assert_eq!(self.worker.counters().rsts_repeated - repeated, left);
         if let Some(second) = &mut self.second {
             second.poll(self.now);
         }
