@@ -21,6 +21,8 @@ pub struct EditCounters {
     pub forged: u64,
     /// ACKs of our own for what was taken out, which its receiver cannot acknowledge.
     pub acks: u64,
+    /// Duplicate ACKs of our own for what waits behind a gap, which its receiver does not see.
+    pub duplicate_acks: u64,
     /// Connections that were reset where they should have crossed uninspected, since their numbers had
     /// been changed.
     pub lost: u64,
@@ -30,7 +32,7 @@ type Named = (&'static str, &'static str);
 
 impl EditCounters {
     /// All numbers under the names that Prometheus knows them by, with a HELP line each.
-    pub(crate) fn named(&self) -> [(Named, u64); 9] {
+    pub(crate) fn named(&self) -> [(Named, u64); 10] {
         [
             (CONNECTIONS, self.connections),
             (EDITS, self.edits),
@@ -40,6 +42,7 @@ impl EditCounters {
             (SPLIT, self.split),
             (FORGED, self.forged),
             (ACKS, self.acks),
+            (DUPLICATE_ACKS, self.duplicate_acks),
             (LOST, self.lost),
         ]
     }
@@ -55,6 +58,7 @@ impl AddAssign<&Self> for EditCounters {
         self.split += other.split;
         self.forged += other.forged;
         self.acks += other.acks;
+        self.duplicate_acks += other.duplicate_acks;
         self.lost += other.lost;
     }
 }
@@ -78,5 +82,9 @@ const FORGED: Named = (
 );
 const ACKS: Named =
     ("tollgate_edit_acks_forged_total", "ACKs of our own for bytes that were taken out.");
+const DUPLICATE_ACKS: Named = (
+    "tollgate_edit_duplicate_acks_forged_total",
+    "Duplicate ACKs of our own for segments that are held behind a gap.",
+);
 const LOST: Named =
     ("tollgate_edits_lost_total", "Connections reset since they could not cross uninspected.");

@@ -1,6 +1,7 @@
 //! An established connection, and what its packets mean for it.
 
 mod again;
+mod ask;
 mod edited;
 mod gap;
 mod in_flight;
@@ -51,6 +52,8 @@ pub(crate) struct Flow<F> {
     pub(crate) mss: PerDirection<u16>,
     /// Since the connection was reset by us: the RSTs, to be sent again.
     farewell: Option<Box<Farewell>>,
+    /// Both ends take SACK blocks.
+    pub(crate) sacks: bool,
     /// Since a RST of an endpoint has passed: it may be lost behind us, so who still sends data is
     /// told again.
     reset: Option<Zombie>,
@@ -124,6 +127,7 @@ impl<F: Frame> Flow<F> {
             edited: None,
             mss: PerDirection::default(),
             farewell: None,
+            sacks: false,
             reset: None,
             conflicted: false,
             bypassed: false,
@@ -209,7 +213,12 @@ impl<F: Frame> Flow<F> {
             verdict = cx.rules.receive_packet(about, state, &view, direction, counters);
         }
         if verdict == Verdict::Accept {
+            let sent = direction.reverse();
+            let may_ask = self.streams[sent].is_waiting() && !self.is_read_to_the_gap(sent);
             self.segment(cx, packet, &segment, direction, port, step);
+            if may_ask {
+                self.ask_later(cx, sent);
+            }
         } else {
             cx.ports.drop(packet.into_frame(), Reason::Refused(verdict));
             if verdict.ends_flow() {

@@ -33,6 +33,8 @@ pub(crate) struct HalfOpen {
     /// The longest segment that the receiver of each direction takes, as its SYN said; 0 if it said
     /// nothing.
     pub(crate) mss: PerDirection<u16>,
+    /// Whether each end has said that it takes SACK blocks.
+    sack_permitted: PerDirection<bool>,
 }
 
 impl Keyed for HalfOpen {
@@ -53,6 +55,7 @@ impl HalfOpen {
             unseen: None,
             unanswered: Unanswered::default(),
             mss: PerDirection::default(),
+            sack_permitted: PerDirection::default(),
         }
     }
 
@@ -66,12 +69,21 @@ impl HalfOpen {
     }
 
     /// Notes what a SYN or SYN-ACK says of the segments that its sender takes. Of several the least
-    /// counts: it is right for all of them.
-    pub(crate) fn note_mss(&mut self, direction: Direction, segment: &Segment) {
+    /// counts: it is right for all of them. So does what the last says of SACK blocks: who does not know
+    /// them passes them over.
+    pub(crate) fn note_terms(&mut self, direction: Direction, segment: &Segment) {
+        if segment.has(Flags::SYN) {
+            self.sack_permitted[direction] = segment.options.sack_permitted;
+        }
         if let (true, Some(mss)) = (segment.has(Flags::SYN), segment.options.mss) {
             let known = &mut self.mss[direction.reverse()];
             *known = if *known == 0 { mss } else { mss.min(*known) };
         }
+    }
+
+    /// Whether both ends take SACK blocks.
+    pub(crate) fn sacks(&self) -> bool {
+        Direction::BOTH.iter().all(|&direction| self.sack_permitted[direction])
     }
 
     /// When it is to be forgotten if nothing more comes.

@@ -248,6 +248,18 @@ impl<B: Payload> Reassembler<B> {
         }
     }
 
+    /// The runs of bytes that are held in buffers, in order: the numbers of their first and after their
+    /// last. A FIN counts for one.
+    pub fn held_runs(&self) -> impl Iterator<Item = (Seq, Seq)> {
+        let held = match self.waiting.as_deref() {
+            Some(Waiting::Held(held)) => Some(held),
+            _ => None,
+        };
+        // They lie within a window of the edge.
+        let seq = |position: i64| self.next + u32::try_from(position - self.edge()).unwrap_or(0);
+        held.into_iter().flat_map(HeldFrames::runs).map(move |(from, to)| (seq(from), seq(to)))
+    }
+
     /// Gives every held buffer back, in no particular order, and forgets what was copied. The stream
     /// stays where it is.
     pub fn drain(&mut self) -> impl Iterator<Item = B> + use<B> {

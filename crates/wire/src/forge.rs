@@ -7,8 +7,11 @@ use crate::link_header::ethertype;
 use crate::parse::{protocol, pseudo_header};
 use crate::{Endpoint, Flags, IpVersion, LinkHeader, Seq, Timestamps};
 
-/// Bytes of the longest header: Ethernet with two tags, IPv6, TCP with timestamps.
-pub const HEADER_LEN_MAX: usize = 22 + 40 + 20 + TIMESTAMPS_LEN;
+/// Bytes of the longest header: Ethernet with two tags, IPv6, TCP with timestamps and SACK blocks.
+pub const HEADER_LEN_MAX: usize = 22 + 40 + 20 + TIMESTAMPS_LEN + 4 + 8 * SACK_BLOCKS_MAX;
+
+/// SACK blocks that a segment has room for beside timestamps (RFC 2018 section 3).
+pub const SACK_BLOCKS_MAX: usize = 3;
 
 const TCP_LEN: usize = 20;
 /// NOP, NOP, timestamps (RFC 7323 appendix A).
@@ -50,19 +53,37 @@ pub struct Forged {
     pub window: u16,
     /// A timestamps option, where the connection has them.
     pub timestamps: Option<Timestamps>,
+    /// SACK blocks, the most recent first; those after the first that is none are left out.
+    pub sack: [Option<(Seq, Seq)>; SACK_BLOCKS_MAX],
 }
 
 impl Forged {
     /// A RST: no options, window 0.
     #[must_use]
     pub const fn rst(ends: Ends, seq: Seq, ack: Option<Seq>) -> Self {
-        Self { ends, seq, ack, flags: Flags::RST, window: 0, timestamps: None }
+        Self {
+            ends,
+            seq,
+            ack,
+            flags: Flags::RST,
+            window: 0,
+            timestamps: None,
+            sack: [None; SACK_BLOCKS_MAX],
+        }
     }
 
     /// Bytes of TCP header.
     #[must_use]
-    pub const fn header_len(&self) -> usize {
-        TCP_LEN + if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 }
+    pub fn header_len(&self) -> usize {
+        let sack = match self.blocks().count() {
+            0 => 0,
+            blocks => 4 + 8 * blocks,
+        };
+        TCP_LEN + if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 } + sack
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = (Seq, Seq)> {
+        self.sack.iter().map_while(|block| *block)
     }
 
     /// Writes it to the front of `out`, the pieces of its payload one behind the other, and gives its
@@ -105,6 +126,7 @@ impl Forged {
             option.copy_from_slice(&timestamps_option(timestamps));
             at += TIMESTAMPS_LEN;
         }
+        at += self.write_sack(segment.get_mut(at..)?)?;
         for bytes in payload {
             segment.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
             at += bytes.len();
@@ -115,11 +137,26 @@ impl Forged {
         Some(end)
     }
 
+    /// Writes the SACK blocks, padded to whole words as Linux does, and gives their length.
+    fn write_sack(&self, out: &mut [u8]) -> Option<usize> {
+        let option_len = u8::try_from(2 + 8 * self.blocks().count()).ok().filter(|len| *len > 2);
+        let Some(option_len) = option_len else { return Some(0) };
+        out.get_mut(..4)?.copy_from_slice(&[1, 1, 5, option_len]);
+        let mut len = 4;
+        for (left, right) in self.blocks() {
+            for edge in [left, right] {
+                out.get_mut(len..len + 4)?.copy_from_slice(&edge.0.to_be_bytes());
+                len += 4;
+            }
+        }
+        Some(len)
+    }
+
     fn tcp_header(&self) -> [u8; TCP_LEN] {
         let mut header = [0; TCP_LEN];
         let mut flags = self.flags;
         flags.set(Flags::ACK, self.ack.is_some());
-        let words = if self.timestamps.is_some() { 8 } else { 5 };
+        let words = u16::try_from(self.header_len() / 4).unwrap_or(0);
         [header[0], header[1]] = self.ends.from.port.to_be_bytes();
         [header[2], header[3]] = self.ends.to.port.to_be_bytes();
         [header[4], header[5], header[6], header[7]] = self.seq.0.to_be_bytes();

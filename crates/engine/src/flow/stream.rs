@@ -36,6 +36,7 @@ impl<F: Frame> Flow<F> {
                 cx.held.change(before, stream.held());
                 cx.ports.counters.held += 1;
                 cx.ports.counters.out_of_order += 1;
+                self.ask(cx, direction, seq);
             }
             Push::Early(early) => {
                 cx.held.change(before, stream.held());
@@ -47,6 +48,7 @@ impl<F: Frame> Flow<F> {
             }
             Push::Redundant(Buffer(packet)) => {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
+                self.ask(cx, direction, seq);
             }
             Push::Full(Buffer(packet)) => {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));

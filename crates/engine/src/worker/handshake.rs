@@ -28,7 +28,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let mut about = Identity::new(self.numbers.next(), headers, headers.source, port);
         about.received(Direction::ToServer, &packet, port, &mut self.ports.neighbours, now);
         let mut record = HalfOpen::new(about, handshake);
-        record.note_mss(Direction::ToServer, &syn);
+        record.note_terms(Direction::ToServer, &syn);
         let timeout = record.standing().timeout(&self.pressed);
         let Ok(number) = self.half_open.open(hash, record, timeout, now) else {
             let full = Reason::Cause(Cause::HalfOpenFull);
@@ -107,7 +107,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         match handshake.segment(direction, &segment) {
             Ok(Progress::Waiting) => {
                 record.handshake = handshake;
-                record.note_mss(direction, &segment);
+                record.note_terms(direction, &segment);
                 self.forward_half_open(number, packet, &segment, port);
             }
             Ok(Progress::Reset) => {
@@ -147,11 +147,14 @@ impl<L: Link, P: Policy> Worker<L, P> {
         }
         let Arrival { packet, port, hash } = arrival;
         let full = Reason::Cause(Cause::FlowTableFull);
-        let Some(HalfOpen { about, early, kept, mss, .. }) = self.half_open.close(number) else {
+        let Some(half_open) = self.half_open.close(number) else {
             return self.ports.drop(packet.into_frame(), full);
         };
+        let sacks = half_open.sacks();
+        let HalfOpen { about, early, kept, mss, .. } = half_open;
         let mut flow = Flow::new(about, tracker);
         flow.mss = mss;
+        flow.sacks = sacks;
         if early.is_some() {
             flow.begin_early(kept);
         }

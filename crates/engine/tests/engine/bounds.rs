@@ -187,7 +187,7 @@ fn expiry_drops_what_was_held() {
 
     let mut gate = Gate::editing(small());
     gate.establish();
-    assert_eq!(gate.put(&beyond), []);
+    assert_eq!(gate.put(&beyond), [beyond.asked(1)]);
     gate.wait(Duration::from_secs(3601));
     assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::Expired)), 1);
 }

@@ -95,16 +95,18 @@ fn a_policy_that_comes_or_goes_while_there_is_a_gap_changes_nothing_behind_it() 
         let mut gate = if edits_first { Gate::editing(small()) } else { Gate::new() };
         gate.establish();
         let early = Frame::client(4, 1, ACK, b"two");
-        assert_eq!(gate.put(&early).len(), usize::from(!edits_first));
+        let expected = |frame: &Frame| if edits_first { frame.asked(1) } else { frame.crossed() };
+        assert_eq!(gate.put(&early), [expected(&early)]);
         let mut policy = std::mem::take(gate.policy());
         policy.interest.toggle(Interest::EDIT_DATA);
         gate.worker.replace_policy(policy);
         let later = Frame::client(7, 1, ACK, b"six");
-        assert_eq!(gate.put(&later).len(), usize::from(!edits_first));
+        assert_eq!(gate.put(&later), [expected(&later)]);
         let fill = Frame::client(1, 1, ACK, b"one");
         assert_eq!(gate.put(&fill).len(), if edits_first { 3 } else { 1 });
         let next = Frame::client(13, 1, ACK, b"xyz");
-        assert_eq!(gate.put(&next).len(), usize::from(edits_first));
+        let expected = if edits_first { next.crossed() } else { next.asked(10) };
+        assert_eq!(gate.put(&next), if edits_first { vec![expected] } else { vec![] });
         assert_eq!(gate.policy().stream(Direction::ToServer), b"onetwosix");
         gate.finish();
     }
@@ -117,8 +119,8 @@ fn where_rules_edit_a_gap_holds_frames_back_and_lets_them_go_in_order_and_in_one
     let [first, second, third] = [(1, b"one"), (4, b"two"), (7, b"six")]
         .map(|(seq, bytes)| Frame::client(seq, 1, ACK, bytes));
     gate.events();
-    assert_eq!(gate.put(&third), []);
-    assert_eq!(gate.put(&second), []);
+    assert_eq!(gate.put(&third), [third.asked(1)]);
+    assert_eq!(gate.put(&second), [second.asked(1)]);
     assert_eq!((gate.worker.gauges().held_frames, gate.worker.gauges().held_bytes), (2, 6));
     assert_eq!(gate.put(&first), [first.crossed(), second.crossed(), third.crossed()]);
     assert_eq!(gate.events().last().unwrap(), "data up onetwosix");
@@ -130,7 +132,8 @@ fn where_rules_edit_frames_of_one_batch_that_are_out_of_order_leave_in_order() {
     let mut gate = Gate::editing(small());
     gate.establish();
     let frames = [(4, b"two"), (1, b"one")].map(|(seq, bytes)| Frame::client(seq, 1, ACK, bytes));
-    assert_eq!(gate.put_all(&frames), [frames[1].crossed(), frames[0].crossed()]);
+    let [early, first] = &frames;
+    assert_eq!(gate.put_all(&frames), [early.asked(1), first.crossed(), early.crossed()]);
     gate.finish();
 }
 
@@ -209,7 +212,8 @@ fn an_exact_rst_ends_it_and_a_blind_one_does_not() {
 fn a_rst_drops_what_was_held() {
     let mut gate = Gate::editing(small());
     gate.establish();
-    assert_eq!(gate.put(&Frame::client(9, 1, ACK, b"held")), []);
+    let held = Frame::client(9, 1, ACK, b"held");
+    assert_eq!(gate.put(&held), [held.asked(1)]);
     gate.put(&Frame::server(1, 1, RST | ACK, b""));
     assert_eq!(gate.worker.gauges().held_frames, 0);
     assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::Closed)), 1);

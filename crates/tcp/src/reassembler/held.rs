@@ -22,6 +22,13 @@ struct Piece {
     slot: u32,
 }
 
+/// Runs that a newcomer makes one of: these, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Joined {
+    first: usize,
+    len: u32,
+}
+
 #[derive(Debug)]
 struct Slot<B> {
     /// Taken when its turn comes; the slot stays until no piece points to it.
@@ -44,7 +51,9 @@ pub(super) struct HeldFrames<B> {
     slots: Vec<Slot<B>>,
     /// Slots without buffer and without piece.
     free: Vec<u32>,
-    /// Extents are runs of pieces that touch.
+    /// What is held, start and end, in order: no two overlap or touch.
+    runs: VecDeque<(i64, i64)>,
+    /// Extents are the runs.
     sizes: Held,
     /// Where the stream ends, if a held buffer says so. No piece reaches beyond it but the FIN's.
     fin: Option<i64>,
@@ -75,6 +84,7 @@ impl<B> Default for HeldFrames<B> {
             pieces: VecDeque::new(),
             slots: Vec::new(),
             free: Vec::new(),
+            runs: VecDeque::new(),
             sizes: Held::default(),
             fin: None,
         }
@@ -84,10 +94,10 @@ impl<B> Default for HeldFrames<B> {
 impl<B: Payload> HeldFrames<B> {
     /// Holds a buffer that begins beyond the edge, if it brings anything new and there is room.
     pub(super) fn push(&mut self, fit: Fit, mut buffer: B, limits: &Limits) -> Push<B> {
-        let first = self.first_after(fit.start);
-        let Some(runs) = self.runs_with(&fit, first) else {
+        let Some(joined) = self.joined(&fit) else {
             return Push::Redundant(buffer);
         };
+        let runs = self.sizes.extents + 1 - joined.len;
         let len = length(&buffer);
         let bytes = self.sizes.bytes.saturating_add(len);
         if self.sizes.frames >= limits.frames || bytes > limits.bytes || runs > limits.extents {
@@ -95,8 +105,8 @@ impl<B: Payload> HeldFrames<B> {
         }
         let rewritten = self.rewrite(&fit, &mut buffer);
         let slot = self.store(Slot { buffer: Some(buffer), fit, rewritten, pieces: 0 });
-        self.own_the_gaps(&fit, first, slot);
-        self.sizes.extents = runs;
+        self.own_the_gaps(&fit, self.first_after(fit.start), slot);
+        self.join(&fit, &joined);
         self.sizes.frames += 1;
         self.sizes.bytes = bytes;
         if fit.fin {
@@ -110,8 +120,13 @@ impl<B: Payload> HeldFrames<B> {
     pub(super) fn pop(&mut self, edge: i64) -> Option<(B, Fit, bool)> {
         while let Some(piece) = self.pieces.front().copied().filter(|piece| piece.start <= edge) {
             self.pieces.pop_front();
-            let touches = self.pieces.front().is_some_and(|next| next.start == piece.end);
-            self.sizes.extents -= u32::from(!touches);
+            if let Some(run) = self.runs.front_mut() {
+                run.0 = piece.end;
+                if run.0 >= run.1 {
+                    self.runs.pop_front();
+                    self.sizes.extents -= 1;
+                }
+            }
             let Some(slot) = self.slots.get_mut(index(piece.slot)) else { continue };
             slot.pieces -= 1;
             let (buffer, fit, rewritten) = (slot.buffer.take(), slot.fit, slot.rewritten);
@@ -156,6 +171,11 @@ impl<B: Payload> HeldFrames<B> {
         }
     }
 
+    /// What is held, start and end, in order.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.runs.iter().copied()
+    }
+
     pub(super) const fn sizes(&self) -> Held {
         self.sizes
     }
@@ -177,28 +197,33 @@ impl<B: Payload> HeldFrames<B> {
         }
     }
 
-    /// How many runs there are once `fit` is held; none when it brings nothing new. `first` is
-    /// the index of the first piece that ends after its start.
-    fn runs_with(&self, fit: &Fit, first: usize) -> Option<u32> {
-        let before = first.checked_sub(1).and_then(|index| self.pieces.get(index));
-        let mut touches = before.is_some_and(|piece| piece.end == fit.start);
-        let (mut cursor, mut runs, mut fresh) = (fit.start, self.sizes.extents, false);
-        for piece in self.pieces.range(first..).take_while(|piece| piece.start < fit.end()) {
-            if piece.start > cursor {
-                fresh = true;
-                // The gap joins the run after it with the run before it, if there is one.
-                runs -= u32::from(touches);
+    /// The runs that `fit` overlaps or touches; none when it brings nothing new.
+    fn joined(&self, fit: &Fit) -> Option<Joined> {
+        // Arrivals at the end, which is nearly all of them, cost no search.
+        let first = match self.runs.back() {
+            Some(last) if last.1 < fit.start => self.runs.len(),
+            _ => self.runs.partition_point(|run| run.1 < fit.start),
+        };
+        let mut joined = Joined { first, len: 0 };
+        for run in self.runs.range(first..).take_while(|run| run.0 <= fit.end()) {
+            if run.0 <= fit.start && fit.end() <= run.1 {
+                return None;
             }
-            cursor = piece.end;
-            touches = true;
+            joined.len += 1;
         }
-        if cursor < fit.end() {
-            fresh = true;
-            let after = self.pieces.range(first..).find(|piece| piece.start >= fit.end());
-            let joins = after.is_some_and(|piece| piece.start == fit.end());
-            runs = runs + 1 - u32::from(touches) - u32::from(joins);
+        Some(joined)
+    }
+
+    /// Makes one run of `fit` and those that it joins.
+    fn join(&mut self, fit: &Fit, joined: &Joined) {
+        let (mut start, mut end) = (fit.start, fit.end());
+        for _ in 0..joined.len {
+            if let Some(run) = self.runs.remove(joined.first) {
+                (start, end) = (start.min(run.0), end.max(run.1));
+            }
         }
-        fresh.then_some(runs)
+        self.runs.insert(joined.first, (start, end));
+        self.sizes.extents = self.sizes.extents + 1 - joined.len;
     }
 
     /// Makes `slot` the owner of every position of `fit` that has none.
@@ -236,14 +261,19 @@ impl<B: Payload> HeldFrames<B> {
         if !cfg!(debug_assertions) {
             return;
         }
-        let mut runs = 0;
+        let mut runs = VecDeque::<(i64, i64)>::new();
         let mut end = i64::MIN;
         for piece in &self.pieces {
             debug_assert!(piece.start < piece.end, "no piece is empty");
             debug_assert!(piece.start >= end, "sorted, and no two overlap");
-            runs += u32::from(piece.start != end);
+            match runs.back_mut() {
+                Some(last) if last.1 == piece.start => last.1 = piece.end,
+                _ => runs.push_back((piece.start, piece.end)),
+            }
             end = piece.end;
         }
+        debug_assert_eq!(runs, self.runs, "pieces that touch are a run");
+        let runs = u32::try_from(runs.len()).unwrap_or(u32::MAX);
         debug_assert!(self.fin.is_none_or(|fin| end <= fin + 1), "nothing beyond the FIN");
         let (mut frames, mut bytes) = (0, 0);
         for buffer in self.slots.iter().filter_map(|slot| slot.buffer.as_ref()) {

@@ -170,6 +170,7 @@ proptest! {
         (seq, ack, window) in (any::<u32>(), any::<Option<u32>>(), any::<u16>()),
         flags in prop_oneof![Just(Flags::RST), Just(Flags::PSH), Just(Flags::FIN), Just(Flags::empty())],
         timestamps in any::<Option<(u32, u32)>>(),
+        blocks in vec(any::<(u32, u32)>(), 0..4),
         (ttl, class, label) in (any::<u8>(), any::<u8>(), 0..1_u32 << 20),
         (payload, cut) in (vec(any::<u8>(), 0..200), any::<prop::sample::Index>()),
     ) {
@@ -188,7 +189,11 @@ proptest! {
             flow_label: label,
         };
         let timestamps = timestamps.map(|(value, echo)| Timestamps { value, echo });
-        let forged = Forged { ends, seq: Seq(seq), ack: ack.map(Seq), flags, window, timestamps };
+        let mut sack = [None; 3];
+        for (place, (left, right)) in sack.iter_mut().zip(&blocks) {
+            *place = Some((Seq(*left), Seq(*right)));
+        }
+        let forged = Forged { ends, seq: Seq(seq), ack: ack.map(Seq), flags, window, timestamps, sack };
         let (one, other) = payload.split_at(cut.index(payload.len() + 1));
         let mut out = vec![0xaa; HEADER_LEN_MAX + payload.len()];
         let len = forged.write([one, other], &mut out).unwrap();
@@ -201,6 +206,12 @@ proptest! {
         if let Some(Timestamps { value, echo }) = timestamps {
             options.extend([1, 1, 8, 10]);
             options.extend([value.to_be_bytes(), echo.to_be_bytes()].concat());
+        }
+        if !blocks.is_empty() {
+            options.extend([1, 1, 5, 2 + 8 * u8::try_from(blocks.len()).unwrap()]);
+        }
+        for (left, right) in blocks {
+            options.extend([left.to_be_bytes(), right.to_be_bytes()].concat());
         }
         let ack_bit = if ack.is_some() { ACK } else { 0 };
         let expected = Spec {

@@ -52,6 +52,7 @@ impl<F: Frame> Flow<F> {
                 cx.held.change(before, stream.held());
                 cx.ports.counters.held += 1;
                 cx.ports.counters.out_of_order += 1;
+                self.ask(cx, direction, seq);
             }
             Push::Duplicate(Buffer(packet)) => {
                 cx.ports.counters.retransmitted += 1;
@@ -60,6 +61,7 @@ impl<F: Frame> Flow<F> {
             // Nothing leaves early from a connection that was changed.
             Push::Early(Early { buffer: Buffer(packet), .. }) | Push::Redundant(Buffer(packet)) => {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
+                self.ask(cx, direction, seq);
             }
             Push::Full(Buffer(packet)) => {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));

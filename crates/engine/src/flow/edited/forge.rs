@@ -62,7 +62,7 @@ impl<F: Frame> Flow<F> {
     }
 
     /// A segment in `direction` without bytes: the newest that its sender would send.
-    fn header<L: Link<Frame = F>, P>(
+    pub(in crate::flow) fn header<L: Link<Frame = F>, P>(
         &self,
         cx: &Context<'_, L, P>,
         direction: Direction,
@@ -70,11 +70,15 @@ impl<F: Frame> Flow<F> {
         let (ack, edge) = self.granted(direction.reverse());
         Some(Forged {
             ends: cx.ports.ends(&self.about, direction)?,
-            seq: self.edited.as_ref()?.streams[direction].edge_sent(),
+            seq: match &self.edited {
+                Some(edited) => edited.streams[direction].edge_sent(),
+                None => self.tracker.edge(direction),
+            },
             ack: Some(ack),
             flags: Flags::empty(),
             window: self.window(ack, edge, direction),
             timestamps: self.tracker.timestamps(direction),
+            sack: Default::default(),
         })
     }
 

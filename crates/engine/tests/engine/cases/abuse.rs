@@ -89,8 +89,9 @@ pub(super) const SCRIPTS: &[Script] = &[
         assert_eq!(up(&mut gate), "_XXXXXXXX");
         let mut gate = Gate::editing(small());
         gate.establish();
-        stay(&mut gate, &c(2, "XXXXXXXX"));
-        stay(&mut gate, &c(2, "YYYYYYYY"));
+        for text in ["XXXXXXXX", "YYYYYYYY"] {
+            assert_eq!(gate.put(&c(2, text)), [c(2, text).asked(1)]);
+        }
         let fill = c(1, "_");
         assert_eq!(gate.put(&fill), [fill.crossed(), c(2, "XXXXXXXX").crossed()]);
         assert_eq!(up(&mut gate), "_XXXXXXXX");

@@ -128,7 +128,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         let mut gate = Gate::editing(small());
         gate.establish();
         for _ in 0..4 {
-            stay(&mut gate, &c(5, "XXXX"));
+            assert_eq!(gate.put(&c(5, "XXXX")), [c(5, "XXXX").asked(1)]);
         }
         let fill = c(1, "AAAA");
         assert_eq!(gate.put(&fill), [fill.crossed(), c(5, "XXXX").crossed()]);

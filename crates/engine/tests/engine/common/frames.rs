@@ -92,6 +92,16 @@ impl Frame {
         if self.from_client { Port::A } else { Port::B }
     }
 
+    /// What its sender is told in the other end's name while this waits behind the gap at `gap`.
+    pub(crate) fn asked(&self, gap: u32) -> Seen {
+        let (seq, ack) = match self.from_client {
+            true => (self.ack.wrapping_sub(SERVER_ISN), gap),
+            false => (self.ack.wrapping_sub(CLIENT_ISN), gap),
+        };
+        let answer = if self.from_client { Self::server } else { Self::client };
+        Self { vlans: self.vlans.clone(), ..answer(seq, ack, ACK, b"") }.crossed()
+    }
+
     /// How it looks at the other port if nothing has changed it.
     pub(crate) fn crossed(&self) -> Seen {
         Seen::read(self.port().peer(), &self.bytes())

@@ -2,14 +2,14 @@
 
 use tollgate_policy::Verdict;
 
-use super::gate::{Gate, down, s, up};
+use super::gate::{Gate, c, down, s, up};
 use crate::common::RST;
 
 pub(crate) const SCRIPTS: &[(&str, fn())] = &[
     // What is behind a gap waits, since it could not be changed any more once it had left.
     ("B28", || {
         let mut gate = Gate::new();
-        assert_eq!(gate.put(&up(5, 1, "BBBB")), []);
+        assert_eq!(gate.put(&up(5, 1, "BBBB")), [c(1, 1, "")]);
         gate.rule(|data| data.replace(5..6, "X").unwrap());
         assert_eq!(gate.put(&up(1, 1, "AAAA")), [s(1, 1, "AAAA"), s(5, 1, "BXBB")]);
         assert_eq!(gate.shown(), ["AAAABBBB"]);

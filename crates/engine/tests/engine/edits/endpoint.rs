@@ -211,6 +211,15 @@ impl Endpoint {
         (self.segment(at, &payload, flags, now), end)
     }
 
+    /// After a time-out: begins anew, but for what was acknowledged selectively. If that is what comes first, it
+    /// was taken back (RFC 2018 section 8), as Linux sees it.
+    fn go_back(&mut self) {
+        self.next = self.una;
+        if self.sacked[self.una] {
+            self.sacked.fill(false);
+        }
+    }
+
     pub(crate) fn send(&mut self, now: Timestamp, rng: &mut SmallRng) -> Vec<Frame> {
         let mut out = Vec::new();
         let speaks = self.from_client || self.peer_isn.is_some();
@@ -240,8 +249,7 @@ impl Endpoint {
         if self.una < self.next && late {
             self.timer = now;
             self.backoff += 1;
-            // Go back, but for what was acknowledged selectively.
-            self.next = self.una;
+            self.go_back();
         }
         let closed = self.una >= self.peer_edge && self.una < self.end();
         if closed && late {

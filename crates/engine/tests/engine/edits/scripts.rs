@@ -72,7 +72,7 @@ fn what_an_erased_segment_says_beside_its_bytes_still_arrives() {
 fn a_replacement_across_two_segments_leaves_in_both() {
     let mut gate = Gate::new();
     // The second arrives first, so that one event shows both.
-    assert_eq!(gate.put(&up(5, 1, "efgh")), []);
+    assert_eq!(gate.put(&up(5, 1, "efgh")), [c(1, 1, "")]);
     gate.rule(|data| {
         assert_eq!(data.to_vec(), b"abcdefgh");
         data.replace(2..6, "-").unwrap();

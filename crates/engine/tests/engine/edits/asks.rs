@@ -1,0 +1,88 @@
+//! What senders are told, in their receivers' names, of segments that wait behind a gap.
+
+use tollgate_engine::{Config, Midstream};
+use tollgate_wire::{Packet, Seq, Timestamps};
+
+use super::gate::{Gate, c, down, s, up};
+use crate::common::{CLIENT_ISN, Frame, handshake, small};
+
+/// The blocks of the last segment of a batch, as the client numbers its bytes.
+fn blocks(out: &[(tollgate_link::Port, Vec<u8>)]) -> Vec<(u32, u32)> {
+    let packet = Packet::parse(&out.last().unwrap().1[..]).unwrap();
+    let relative = |seq: Seq| seq.0.wrapping_sub(CLIENT_ISN);
+    let blocks = packet.options().sack.into_iter().flatten();
+    blocks.map(|(left, right)| (relative(left), relative(right))).collect()
+}
+
+/// A handshake in which both take SACK blocks, and with timestamps.
+fn sacking() -> [Frame; 3] {
+    let mut frames = handshake();
+    for frame in &mut frames {
+        *frame = stamped(frame.clone(), 100, 200);
+    }
+    for frame in &mut frames[..2] {
+        frame.options.extend([1, 1, 4, 2]);
+    }
+    frames
+}
+
+fn stamped(mut frame: Frame, client: u32, server: u32) -> Frame {
+    let (value, echo) = if frame.from_client { (client, server) } else { (server, client) };
+    frame.options.extend([1, 1, 8, 10]);
+    frame.options.extend([value.to_be_bytes(), echo.to_be_bytes()].concat());
+    frame
+}
+
+#[test]
+fn what_waits_is_acknowledged_selectively_as_soon_as_all_before_it_is_acknowledged() {
+    let mut gate = Gate::with(small(), &sacking());
+    let up = |seq, text| stamped(up(seq, 1, text), 101, 200);
+    let down = |ack| stamped(down(1, ack, ""), 101, 203);
+    gate.rule(|data| data.insert(2, "++").unwrap());
+    assert_eq!(gate.put(&up(1, "abcd")), [s(1, 1, "ab++cd")]);
+    // Nothing is said while the receiver has not got all that there is before the gap.
+    assert_eq!(gate.put(&up(9, "ijkl")), []);
+    assert_eq!(gate.put(&down(5)), [c(1, 3, "")]);
+    let out = gate.bytes(&down(7));
+    assert_eq!((out.len(), blocks(&out)), (2, vec![(9, 13)]));
+    let packet = Packet::parse(&out[1].1[..]).unwrap();
+    assert_eq!(packet.headers().ack, Seq(CLIENT_ISN + 5));
+    assert_eq!(packet.options().timestamps, Some(Timestamps { value: 203, echo: 101 }));
+    // The one that has changed comes first.
+    for (seq, text, expected) in [
+        (17, "qrst", vec![(17, 21), (9, 13)]),
+        (9, "ijkl", vec![(9, 13), (17, 21)]),
+        (25, "yz", vec![(25, 27), (9, 13), (17, 21)]),
+        (29, "!", vec![(29, 30), (9, 13), (17, 21)]),
+        (13, "mnop", vec![(9, 21), (25, 27), (29, 30)]),
+    ] {
+        let out = gate.bytes(&up(seq, text));
+        assert_eq!((out.len(), blocks(&out)), (1, expected));
+    }
+    let rest: String = gate.put(&up(5, "efgh")).into_iter().map(|out| out.4).collect();
+    assert_eq!(rest, "efghijklmnopqrst");
+    assert_eq!(gate.finish().edits.duplicate_acks, 6);
+}
+
+#[test]
+fn without_sack_there_are_duplicates_enough_for_a_fast_retransmit() {
+    let mut gate = Gate::with(small(), &handshake());
+    assert_eq!(gate.put(&up(1, 1, "abcd")), [s(1, 1, "abcd")]);
+    for seq in [9, 13, 17, 21, 25] {
+        assert_eq!(gate.put(&up(seq, 1, "late")), []);
+    }
+    let out = gate.bytes(&down(1, 5, ""));
+    assert!(blocks(&out).is_empty());
+    assert_eq!(gate.put(&up(29, 1, "late")), [c(1, 5, "")]);
+    // The receiver's own, three of ours, and one for what came after.
+    assert_eq!((out.len(), gate.finish().edits.duplicate_acks), (4, 4));
+}
+
+#[test]
+fn in_a_connection_picked_up_in_its_middle_nobody_speaks_for_its_receiver() {
+    let mut gate = Gate::with(Config { midstream: Midstream::Pickup, ..small() }, &[]);
+    assert_eq!(gate.put(&up(1, 1, "abcd")).len(), 1);
+    assert_eq!(gate.put(&down(1, 5, "")).len(), 1);
+    assert_eq!(gate.put(&up(9, 1, "late")), []);
+    assert_eq!(gate.finish().edits.duplicate_acks, 0);
+}
