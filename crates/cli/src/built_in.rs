@@ -39,6 +39,10 @@ impl<P: Policy, M: Fn() -> P + Send + Sync + 'static> Rules for BuiltIn<M> {
     fn policy(&self) -> Result<P, Faults> {
         Ok((self.make)())
     }
+
+    fn interest(&self) -> Interest {
+        self.interest
+    }
 }
 
 impl<M> fmt::Debug for BuiltIn<M> {

@@ -1,12 +1,12 @@
 //! `tollgate check`: every fault of rules and configurations, each with its file and line.
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::args::CheckArgs;
-use crate::config::{Config, OnRuleError};
+use crate::config::{Config, Follow, OnRuleError};
 use crate::fault::{Fault, Faults};
-use crate::rules::{Load, Rules, Terms};
+use crate::rules::{Load, Rules, Terms, unfollowed};
 
 /// Checks each file; what is good is said on stdout, what is not is the error.
 ///
@@ -14,8 +14,9 @@ use crate::rules::{Load, Rules, Terms};
 /// All faults of all files.
 pub(crate) fn check<R: Rules>(args: &CheckArgs, load: &impl Load<R>) -> anyhow::Result<()> {
     let mut faults = Vec::new();
+    let follow = follow_of(&args.files);
     for path in &args.files {
-        match check_file(path, load) {
+        match check_file(path, follow, load) {
             // Whether anybody reads this does not change what is found.
             Ok(what) => drop(writeln!(io::stdout(), "{}: {what}", path.display())),
             Err(found) => faults.extend(found.0),
@@ -24,13 +25,31 @@ pub(crate) fn check<R: Rules>(args: &CheckArgs, load: &impl Load<R>) -> anyhow::
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults).into()) }
 }
 
+/// Whether a configuration among the files has TCP followed always.
+fn follow_of(files: &[PathBuf]) -> Follow {
+    let is_toml = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+    let mut configured = files.iter().filter(is_toml).filter_map(|path| Config::load(path).ok());
+    if configured.any(|config| config.follow == Follow::Always) {
+        Follow::Always
+    } else {
+        Follow::AsRules
+    }
+}
+
 /// Looks at one file, as its name says what it is.
-fn check_file<R: Rules>(path: &Path, load: &impl Load<R>) -> Result<String, Faults> {
+fn check_file<R: Rules>(
+    path: &Path,
+    follow: Follow,
+    load: &impl Load<R>,
+) -> Result<String, Faults> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("toml") => Config::load(path).map(|_| "configuration is good".into()),
         Some("lua") => {
             let terms = Terms { on_rule_error: OnRuleError::DropFlow, pass_through: false };
-            load(Some(path), terms).map(|rules| format!("rules are good: {rules}"))
+            load(Some(path), terms).map(|rules| match unfollowed(rules.interest(), follow) {
+                None => format!("rules are good: {rules}"),
+                Some(unfollowed) => format!("rules are good: {rules}; {unfollowed}"),
+            })
         }
         _ => Err(Faults(vec![Fault::of_file(
             path,

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
-use tollgate_policy::{AcceptAll, Data, Flow, Interest, Log, PacketView, Policy, Reports, Verdict};
+use tollgate_policy::{
+    AcceptAll, Data, Flow, FrameEdit, Injected, Interest, Log, PacketView, Policy, Reports, Verdict,
+};
 use tollgate_script::{self as script, LuaPolicy, RuleErrors, Settings};
 use tollgate_wire::{Direction, Timestamp};
 
-use crate::config::OnRuleError;
+use crate::config::{Follow, OnRuleError};
 use crate::fault::{Fault, Faults};
 
 /// Rules as loaded, of which every worker gets a copy of its own. `Display` tells what was loaded,
@@ -21,6 +23,9 @@ pub trait Rules: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// # Errors
     /// A script that is different each time it runs, or no memory.
     fn policy(&self) -> Result<Self::Policy, Faults>;
+
+    /// What they listen to.
+    fn interest(&self) -> Interest;
 
     /// What the rules said while they were loaded.
     fn messages(&self) -> &[Log] {
@@ -99,6 +104,13 @@ impl Rules for RuleSet {
         }
     }
 
+    fn interest(&self) -> Interest {
+        match self {
+            Self::Nothing => AcceptAll.interest(),
+            Self::Lua(_, interest) => *interest,
+        }
+    }
+
     fn follows_connections(&self) -> bool {
         match self {
             Self::Nothing => true,
@@ -147,7 +159,7 @@ pub(crate) struct Listening(pub(crate) Interest);
 
 impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let events = self.0 & Interest::EVENTS;
+        let events = self.0 & EVENTS;
         let mut names = events.iter_names().map(|(name, _)| name.to_lowercase());
         match names.next() {
             None => f.write_str("listening to no event: every connection is accepted")?,
@@ -156,11 +168,33 @@ impl fmt::Display for Listening {
                 names.try_for_each(|name| write!(f, ", {name}"))?;
             }
         }
-        match self.0.contains(Interest::EDIT_DATA) {
-            true => f.write_str("; may change data"),
-            false => Ok(()),
+        if self.0.contains(Interest::EDIT_DATA) {
+            f.write_str("; may change data")?;
         }
+        if self.0.contains(Interest::INJECT) {
+            f.write_str("; may make packets")?;
+        }
+        Ok(())
     }
+}
+
+/// What can be listened to.
+const EVENTS: Interest = Interest::EVENTS.union(FRAMES).union(Interest::TICK);
+/// Events of frames of any protocol.
+const FRAMES: Interest =
+    Interest::RECEIVE_FRAME.union(Interest::RECEIVE_DATAGRAM).union(Interest::SEND_FRAME);
+
+/// Whether rules look at frames that are no TCP, so that those must come to user space.
+pub(crate) const fn looks_at_frames(interest: Interest) -> bool {
+    interest.intersects(FRAMES)
+}
+
+/// What to say if TCP is not followed.
+pub(crate) fn unfollowed(interest: Interest, follow: Follow) -> Option<&'static str> {
+    let stateless = interest.contains(Interest::STATELESS) && follow == Follow::AsRules;
+    stateless.then_some(
+        "TCP is not followed, since the rules look at packets only (follow = \"always\" changes that)",
+    )
 }
 
 impl Policy for Chosen {
@@ -213,6 +247,41 @@ impl Policy for Chosen {
         match self {
             Self::Nothing(policy) => policy.end_connection(flow, reports),
             Self::Lua(policy) => policy.end_connection(flow, reports),
+        }
+    }
+
+    fn receive_frame(&mut self, frame: &mut FrameEdit<'_>, reports: &mut Reports) -> Verdict {
+        match self {
+            Self::Nothing(policy) => policy.receive_frame(frame, reports),
+            Self::Lua(policy) => policy.receive_frame(frame, reports),
+        }
+    }
+
+    fn receive_datagram(&mut self, frame: &mut FrameEdit<'_>, reports: &mut Reports) -> Verdict {
+        match self {
+            Self::Nothing(policy) => policy.receive_datagram(frame, reports),
+            Self::Lua(policy) => policy.receive_datagram(frame, reports),
+        }
+    }
+
+    fn send_frame(&mut self, frame: &mut FrameEdit<'_>, reports: &mut Reports) -> Verdict {
+        match self {
+            Self::Nothing(policy) => policy.send_frame(frame, reports),
+            Self::Lua(policy) => policy.send_frame(frame, reports),
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp, reports: &mut Reports) {
+        match self {
+            Self::Nothing(policy) => policy.tick(now, reports),
+            Self::Lua(policy) => policy.tick(now, reports),
+        }
+    }
+
+    fn take_injected(&mut self) -> Option<Injected> {
+        match self {
+            Self::Nothing(policy) => policy.take_injected(),
+            Self::Lua(policy) => policy.take_injected(),
         }
     }
 

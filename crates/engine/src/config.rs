@@ -47,6 +47,8 @@ pub struct Config {
     pub midstream: Midstream,
     /// What becomes of connections that cannot be treated as they should be.
     pub remedies: Remedies,
+    /// Whether TCP is followed at all.
+    pub follow: Follow,
     /// What is not TCP.
     pub other: OtherTraffic,
     /// Frames taken from each port, and from each other worker, in a turn. More make cache misses
@@ -110,6 +112,17 @@ pub enum Midstream {
     Pickup,
 }
 
+/// Whether TCP connections are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Follow {
+    /// Unless the policy says [`Interest::STATELESS`](tollgate_policy::Interest::STATELESS): then TCP
+    /// crosses like any other protocol.
+    #[default]
+    AsRules,
+    /// Whatever the policy says.
+    Always,
+}
+
 /// What to do with frames that are not TCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -141,6 +154,7 @@ impl Default for Config {
             fast_open: FastOpen::Strip,
             midstream: Midstream::Drop,
             remedies: Remedies::default(),
+            follow: Follow::AsRules,
             other: OtherTraffic::Pass,
             // A guess: lookups in batches of 32 cost least with a million flows, see the
             // measurements of the flow table; 64 leave room for what is not a lookup.

@@ -21,8 +21,13 @@ pub struct Counters {
     /// By the port they crossed: [`Port::index`].
     pub ports: [PortCounters; 2],
     /// Frames taken from the link to write a packet of our own in: RSTs, reassembled datagrams and
-    /// fragments of them.
+    /// fragments of them, and what rules have made.
     pub forged: u64,
+    /// Frames that rules made.
+    pub injected: u64,
+    /// Frames that rules made and that went nowhere: too long, more in a turn than allowed, made in a
+    /// loop, or no frame to write them in.
+    pub injected_lost: u64,
     /// Fragments whose bytes went on in a reassembled datagram, and datagrams whose bytes went on
     /// in fragments.
     pub merged: u64,
@@ -173,11 +178,19 @@ pub enum Cause {
     Asymmetric,
     /// Held behind a gap that nobody has filled in time ([`Trouble::GapTimeout`]).
     GapTimeout,
+    /// Refused by a rule as it arrived.
+    RuleFrame,
+    /// A datagram that a rule refused.
+    RuleDatagram,
+    /// Refused by a rule as it was to leave.
+    RuleSend,
+    /// A rule has made it longer than a frame can be.
+    RuleTooLong,
 }
 
 impl Cause {
     /// Every one, in order of its discriminant.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::NoConnection,
         Self::ConnectionOver,
         Self::HeldFull,
@@ -205,6 +218,10 @@ impl Cause {
         Self::Memory,
         Self::Asymmetric,
         Self::GapTimeout,
+        Self::RuleFrame,
+        Self::RuleDatagram,
+        Self::RuleSend,
+        Self::RuleTooLong,
     ];
 
     /// As metrics name it.
@@ -238,6 +255,10 @@ impl Cause {
             Self::Memory => "memory",
             Self::Asymmetric => "asymmetric",
             Self::GapTimeout => "gap_timeout",
+            Self::RuleFrame => "rule_frame",
+            Self::RuleDatagram => "rule_datagram",
+            Self::RuleSend => "rule_send",
+            Self::RuleTooLong => "rule_too_long",
         }
     }
 }
@@ -297,6 +318,13 @@ impl Counters {
         bump(&mut self.passed, other as usize);
     }
 
+    /// The same for the fragments of a datagram.
+    pub(crate) fn pass_many(&mut self, other: Other, frames: usize) {
+        if let Some(count) = self.passed.get_mut(other as usize) {
+            *count += frames as u64;
+        }
+    }
+
     pub(crate) fn verdict(&mut self, verdict: Verdict) {
         bump(&mut self.verdicts, verdict as usize);
     }
@@ -339,6 +367,8 @@ impl AddAssign<&Self> for Counters {
             mine.transmitted_bytes += theirs.transmitted_bytes;
         }
         self.forged += other.forged;
+        self.injected += other.injected;
+        self.injected_lost += other.injected_lost;
         self.merged += other.merged;
         self.handed_out += other.handed_out;
         self.handed_in += other.handed_in;

@@ -208,9 +208,8 @@ impl<F: Frame> Flow<F> {
                 headers: packet.headers(),
                 received: cx.now,
             };
-            let (state, counters) = (self.tracker.state(), &mut cx.ports.counters);
-            let about = &mut self.about;
-            verdict = cx.rules.receive_packet(about, state, &view, direction, counters);
+            let (state, about) = (self.tracker.state(), &mut self.about);
+            verdict = cx.rules.receive_packet(about, state, &view, direction, cx.ports);
         }
         if verdict == Verdict::Accept {
             let sent = direction.reverse();
@@ -235,11 +234,11 @@ impl<F: Frame> Flow<F> {
         packet: &PacketView<'_>,
         direction: Direction,
     ) -> Verdict {
-        let (state, counters) = (self.tracker.state(), &mut cx.ports.counters);
-        let mut verdict = cx.rules.new_connection(&mut self.about, state, packet, counters);
+        let state = self.tracker.state();
+        let mut verdict = cx.rules.new_connection(&mut self.about, state, packet, cx.ports);
         if verdict == Verdict::Accept {
             let about = &mut self.about;
-            verdict = cx.rules.receive_packet(about, state, packet, direction, counters);
+            verdict = cx.rules.receive_packet(about, state, packet, direction, cx.ports);
         }
         if verdict.ends_flow() {
             self.condemn(cx, verdict);
@@ -440,7 +439,7 @@ impl<F: Frame> Flow<F> {
         phase: Phase,
     ) {
         let state = self.tracker.state();
-        cx.rules.end(&mut self.about, state, phase, cx.now, &mut cx.ports.counters);
+        cx.rules.end(&mut self.about, state, phase, cx.now, cx.ports);
     }
 
     /// How a connection that fell silent ended: in peace, if both had said good-bye.

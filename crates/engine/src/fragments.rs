@@ -1,4 +1,5 @@
-//! IP fragments of TCP segments, put together again before anything believes them.
+//! IP fragments, put together again before anything believes them: those of TCP segments and, where
+//! rules look at datagrams, all others.
 //!
 //! Rules and trackers see whole datagrams only. One whose fragments overlap is dropped entirely, with
 //! all that still comes of it (RFC 5722, RFC 8200 section 4.5): which bytes win differs from stack
@@ -14,10 +15,10 @@ use ahash::RandomState;
 use arrayvec::ArrayVec;
 use tollgate_link::{Frame, Link, Port};
 use tollgate_wire::fragment::{FragmentHeaders, FragmentKey, Split};
-use tollgate_wire::{Malformed, Packet, Timestamp};
+use tollgate_wire::{Malformed, Timestamp};
 
 use crate::counters::{Cause, Reason};
-use crate::ports::Ports;
+use crate::ports::{Ports, fill};
 
 /// Datagrams of which fragments are missing.
 #[derive(Debug)]
@@ -31,8 +32,9 @@ pub(crate) struct Fragments<F> {
 
 type Set<F> = ArrayVec<Datagram<F>, WAYS>;
 
+/// A datagram as far as its fragments have come.
 #[derive(Debug)]
-struct Datagram<F> {
+pub(crate) struct Datagram<F> {
     key: FragmentKey,
     since: Timestamp,
     /// Sorted by offset; no two overlap; none is empty.
@@ -76,13 +78,14 @@ impl<F: Frame> Fragments<F> {
         self.sets.iter().map(|set| set.len() as u64).sum()
     }
 
-    /// Keeps a fragment. If its datagram is complete now, it comes back in one frame.
+    /// Keeps a fragment. If its datagram is complete now, it comes back; its frames count as held until
+    /// it is joined, sent or dropped.
     pub(crate) fn push<L: Link<Frame = F>>(
         &mut self,
         frame: F,
         now: Timestamp,
         ports: &mut Ports<L>,
-    ) -> Option<F> {
+    ) -> Option<Datagram<F>> {
         let headers = match FragmentHeaders::parse(frame.as_ref()) {
             Ok(headers) => headers,
             Err(why) => {
@@ -116,7 +119,7 @@ impl<F: Frame> Fragments<F> {
         }
         let datagram = set.swap_remove(way);
         self.frames -= datagram.pieces.len() as u64;
-        datagram.join(ports)
+        Some(datagram)
     }
 
     /// Drops what has waited for too long; looks once in a second.
@@ -214,7 +217,7 @@ impl<F: Frame> Datagram<F> {
     }
 
     /// Drops all of its fragments, and gives their number.
-    fn drop<L: Link<Frame = F>>(&mut self, cause: Cause, ports: &mut Ports<L>) -> u64 {
+    pub(crate) fn drop<L: Link<Frame = F>>(&mut self, cause: Cause, ports: &mut Ports<L>) -> u64 {
         let dropped = self.pieces.len() as u64;
         ports.counters.held -= dropped;
         for piece in self.pieces.drain(..) {
@@ -224,7 +227,7 @@ impl<F: Frame> Datagram<F> {
     }
 
     /// Writes it into one frame.
-    fn join<L: Link<Frame = F>>(mut self, ports: &mut Ports<L>) -> Option<F> {
+    pub(crate) fn join<L: Link<Frame = F>>(mut self, ports: &mut Ports<L>) -> Option<F> {
         let Some(mut whole) = ports.forge() else {
             self.drop(Cause::FrameShortage, ports);
             return None;
@@ -234,12 +237,89 @@ impl<F: Frame> Datagram<F> {
             ports.unforge(whole);
             return None;
         }
+        self.merge(ports);
+        Some(whole)
+    }
+
+    /// The same with what rules have made of it.
+    pub(crate) fn replace<L: Link<Frame = F>>(
+        mut self,
+        bytes: &[u8],
+        ports: &mut Ports<L>,
+    ) -> Option<F> {
+        let Some(mut whole) = ports.forge() else {
+            self.drop(Cause::FrameShortage, ports);
+            return None;
+        };
+        if !fill(&mut whole, bytes) {
+            self.drop(Cause::FragmentTooLong, ports);
+            ports.unforge(whole);
+            return None;
+        }
+        self.merge(ports);
+        Some(whole)
+    }
+
+    /// Writes it into memory, for rules to look at, whatever a frame can hold.
+    pub(crate) fn write_to<'a>(&self, memory: &'a mut Vec<u8>) -> Option<&'a mut [u8]> {
+        if memory.is_empty() {
+            memory.resize(MEMORY_LEN, 0);
+        }
+        let written = self.write_into(memory)?;
+        memory.get_mut(..written)
+    }
+
+    /// Sends it as it came.
+    pub(crate) fn send<L: Link<Frame = F>>(self, port: Port, ports: &mut Ports<L>) {
+        ports.counters.held -= self.pieces.len() as u64;
+        for piece in self.pieces {
+            ports.send(piece.frame, port);
+        }
+    }
+
+    /// Sends what rules have made of it, cut where it was cut before.
+    pub(crate) fn send_changed<L: Link<Frame = F>>(
+        mut self,
+        bytes: &[u8],
+        port: Port,
+        ports: &mut Ports<L>,
+    ) {
+        let identification =
+            self.pieces.first().map_or(0, |piece| piece.headers.key.identification());
+        let lens: ArrayVec<u32, PIECES_MAX> =
+            self.pieces.iter().map(|piece| piece.headers.len()).collect();
+        let Some(pieces) = Split::along(bytes, identification, &lens) else {
+            self.drop(Cause::FragmentBroken, ports);
+            return;
+        };
+        match send_pieces(pieces, port, ports) {
+            None => self.merge(ports),
+            Some(cause) => {
+                self.drop(cause, ports);
+            }
+        }
+    }
+
+    /// Its bytes have gone on in other frames.
+    fn merge<L: Link<Frame = F>>(self, ports: &mut Ports<L>) {
         ports.counters.held -= self.pieces.len() as u64;
         for piece in self.pieces {
             ports.merge(piece.frame);
         }
         ports.counters.reassembled += 1;
-        Some(whole)
+    }
+
+    /// Drops all of its fragments.
+    pub(crate) fn refuse<L: Link<Frame = F>>(self, reason: Reason, ports: &mut Ports<L>) {
+        ports.counters.held -= self.pieces.len() as u64;
+        for piece in self.pieces {
+            ports.drop(piece.frame, reason);
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn fragments(&self) -> usize {
+        self.pieces.len()
     }
 }
 
@@ -277,22 +357,11 @@ impl<F: Frame> Piece<F> {
 
 /// Sends a packet that is too long for the port in fragments: as it came, if not in the same pieces.
 #[cold]
-pub(crate) fn split<L: Link>(ports: &mut Ports<L>, packet: Packet<L::Frame>, port: Port) {
+pub(crate) fn split<L: Link>(ports: &mut Ports<L>, whole: L::Frame, port: Port) {
     let identification = ports.next_identification();
     let mtu = usize::try_from(ports.mtu()).unwrap_or(usize::MAX);
-    let whole = packet.into_frame();
     let cause = match Split::new(whole.as_ref(), identification, mtu) {
-        Some(mut pieces) => loop {
-            let Some(mut frame) = ports.forge() else { break Some(Cause::FrameShortage) };
-            let written = frame.set_len(frame.capacity())
-                && pieces.write(frame.as_mut()).is_some_and(|len| frame.set_len(len));
-            if !written {
-                // After the last piece there is one frame too many.
-                ports.unforge(frame);
-                break None;
-            }
-            ports.send(frame, port);
-        },
+        Some(pieces) => send_pieces(pieces, port, ports),
         None => Some(Cause::FragmentBroken),
     };
     match cause {
@@ -301,6 +370,23 @@ pub(crate) fn split<L: Link>(ports: &mut Ports<L>, packet: Packet<L::Frame>, por
     }
 }
 
+/// Sends all pieces, or says why not.
+fn send_pieces<L: Link>(mut pieces: Split<'_>, port: Port, ports: &mut Ports<L>) -> Option<Cause> {
+    while !pieces.is_done() {
+        let Some(mut frame) = ports.forge() else { return Some(Cause::FrameShortage) };
+        let written = frame.set_len(frame.capacity())
+            && pieces.write(frame.as_mut()).is_some_and(|len| frame.set_len(len));
+        if !written {
+            ports.unforge(frame);
+            return Some(Cause::FragmentTooLong);
+        }
+        ports.send(frame, port);
+    }
+    None
+}
+
+/// The longest datagram below the longest link header.
+const MEMORY_LEN: usize = 65_535 + 22;
 const WAYS: usize = 8;
 /// 64 kB in fragments of a 1500-byte path are 45; smaller ones are no honest path's.
 const PIECES_MAX: usize = 64;

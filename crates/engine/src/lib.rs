@@ -33,13 +33,14 @@ mod rules;
 mod sack;
 mod slab;
 mod store;
+mod transit;
 mod unanswered;
 mod unseen;
 mod wheel;
 mod worker;
 mod zombie;
 
-pub use config::{Config, FastOpen, Midstream, OtherTraffic, Sharding};
+pub use config::{Config, FastOpen, Follow, Midstream, OtherTraffic, Sharding};
 pub use counters::{Cause, Counters, PortCounters, Reason};
 pub use edit_counters::EditCounters;
 pub use flow_table::{FlowTable, Keyed, Refused};

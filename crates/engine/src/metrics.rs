@@ -51,6 +51,8 @@ impl Counters {
         }
         let plain = [
             (FORGED, self.forged),
+            (INJECTED, self.injected),
+            (INJECTED_LOST, self.injected_lost),
             (MERGED, self.merged),
             (HANDED_OUT, self.handed_out),
             (HANDED_IN, self.handed_in),
@@ -118,6 +120,9 @@ const TRANSMITTED_BYTES: Named = ("tollgate_transmitted_bytes_total", "Bytes of 
 const DROPPED: Named = ("tollgate_frames_dropped_total", "Frames dropped.");
 const PASSED: Named = ("tollgate_frames_passed_total", "Frames that are not TCP and crossed.");
 const FORGED: Named = ("tollgate_frames_forged_total", "Frames of our own making.");
+const INJECTED: Named = ("tollgate_frames_injected_total", "Frames that rules made.");
+const INJECTED_LOST: Named =
+    ("tollgate_frames_injected_lost_total", "Frames that rules made and that went nowhere.");
 const MERGED: Named =
     ("tollgate_frames_merged_total", "Frames whose bytes went on in another frame.");
 const HANDED_OUT: Named = ("tollgate_frames_handed_out_total", "Frames given to other workers.");

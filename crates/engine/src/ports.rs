@@ -2,14 +2,16 @@
 //! nowhere else.
 
 use tollgate_link::{Frame, Link, Port};
+use tollgate_policy::Injected;
 use tollgate_tcp::reset::Rst;
 use tollgate_wire::forge::{Ends, Forged, HEADER_LEN_MAX};
-use tollgate_wire::{Direction, Other, Packet};
+use tollgate_wire::{Datagram, Direction, LinkHeader, Other, Packet};
 
 use crate::counters::{Cause, Counters, Reason};
 use crate::fragments;
 use crate::identity::Identity;
 use crate::neighbours::Neighbours;
+use crate::transit::{self, Made, Transit};
 
 /// The link, what is on its way out through it, and the count.
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub(crate) struct Ports<L: Link> {
     pub(crate) link: L,
     pub(crate) counters: Counters,
     pub(crate) neighbours: Neighbours,
+    pub(crate) transit: Transit<L::Frame>,
     /// Frames to be sent at the end of the turn, by port.
     a: Outbox<L::Frame>,
     b: Outbox<L::Frame>,
@@ -39,6 +42,7 @@ impl<L: Link> Ports<L> {
             link,
             counters: Counters::default(),
             neighbours,
+            transit: Transit::new(),
             a: outbox(),
             b: outbox(),
             mtu,
@@ -64,7 +68,7 @@ impl<L: Link> Ports<L> {
         let padded = end.max(MINIMAL_PAYLOAD + usize::from(headers.ip));
         let too_long = headers.end - u32::from(headers.ip) > self.mtu;
         if too_long {
-            fragments::split(self, packet, port);
+            fragments::split(self, packet.into_frame(), port);
             return;
         }
         let mut frame = packet.into_frame();
@@ -97,11 +101,67 @@ impl<L: Link> Ports<L> {
     /// Lets a frame that is not TCP cross.
     pub(crate) fn pass(&mut self, frame: L::Frame, port: Port, other: Other) {
         self.counters.pass(other);
+        self.send_whole(frame, port);
+    }
+
+    /// Sends a frame of any protocol; a datagram that rules have made too long leaves in fragments.
+    pub(crate) fn send_whole(&mut self, frame: L::Frame, port: Port) {
+        if self.is_too_long(frame.as_ref()) {
+            return fragments::split(self, frame, port);
+        }
         self.send(frame, port);
     }
 
-    /// Puts a frame into a port's batch.
+    #[inline]
+    fn is_too_long(&self, frame: &[u8]) -> bool {
+        let too_long = |link_len: usize| (frame.len() - link_len) as u64 > u64::from(self.mtu);
+        frame.len() > LINK_HEADER_LEN
+            && too_long(LINK_HEADER_LEN)
+            && Datagram::of(frame) == Datagram::Whole
+            && LinkHeader::of(frame).is_some_and(|link| too_long(link.as_bytes().len()))
+    }
+
+    /// Sends a frame, or lets it wait until rules have seen it.
+    #[inline]
     pub(crate) fn send(&mut self, frame: L::Frame, port: Port) {
+        if self.transit.gated {
+            self.transit.depart(frame, port);
+        } else {
+            self.post(frame, port);
+        }
+    }
+
+    /// Sends a frame that a rule made, behind what is to leave already.
+    pub(crate) fn send_made(&mut self, made: Made<L::Frame>) {
+        let generation = std::mem::replace(&mut self.transit.generation, made.generation);
+        self.send(made.frame, made.port.peer());
+        self.transit.generation = generation;
+    }
+
+    /// Writes a frame that a rule made, if there may be another.
+    #[cold]
+    pub(crate) fn make(&mut self, injected: &Injected) -> Option<Made<L::Frame>> {
+        let made = self.try_make(injected);
+        match made {
+            Some(_) => self.counters.injected += 1,
+            None => self.counters.injected_lost += 1,
+        }
+        made
+    }
+
+    fn try_make(&mut self, injected: &Injected) -> Option<Made<L::Frame>> {
+        let generation = self.transit.next_generation()?;
+        let mut frame = self.forge()?;
+        if injected.frame.len() < LINK_HEADER_LEN || !fill(&mut frame, &injected.frame) {
+            self.unforge(frame);
+            return None;
+        }
+        let port = transit::port(injected.from);
+        Some(Made { frame, port, route: injected.route, generation })
+    }
+
+    /// Puts a frame into a port's batch.
+    pub(crate) fn post(&mut self, frame: L::Frame, port: Port) {
         if self.outbox(port).is_full() {
             self.flush_port(port);
         }
@@ -241,6 +301,16 @@ impl<L: Link> Ports<L> {
     }
 }
 
+/// Makes a frame hold these bytes; false, and it is as it was, if it cannot.
+#[must_use]
+pub(crate) fn fill(frame: &mut impl Frame, bytes: &[u8]) -> bool {
+    let fits = frame.set_len(bytes.len());
+    if fits {
+        frame.as_mut().copy_from_slice(bytes);
+    }
+    fits
+}
+
 impl<F> Outbox<F> {
     fn is_full(&self) -> bool {
         self.frames.len() == self.frames.capacity()
@@ -249,5 +319,7 @@ impl<F> Outbox<F> {
 
 /// Both directions' batches may turn to one port, and gaps that close let more go at once.
 const OUTBOX_BATCHES: usize = 4;
+/// An Ethernet header without tags: a port may stop at what is shorter.
+pub(crate) const LINK_HEADER_LEN: usize = 14;
 /// IEEE 802.3 pads a frame's payload to 46 bytes.
 const MINIMAL_PAYLOAD: usize = 46;

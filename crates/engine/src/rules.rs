@@ -1,14 +1,21 @@
 //! The policy, and what is told to it and to people.
 
+mod frames;
+
+use tollgate_link::Link;
 use tollgate_policy::{
-    Alert, Connection, Data, FlowId, Interest, PacketView, Phase, Policy, Report, Reports,
+    Alert, Connection, Data, FlowId, Interest, PacketView, Phase, Policy, Report, Reports, Route,
     Severity, Verdict,
 };
 use tollgate_tcp::State;
 use tollgate_wire::{Direction, Endpoint, Headers, Timestamp};
 
+use crate::config::{Config, Follow};
 use crate::counters::Counters;
 use crate::identity::Identity;
+use crate::ports::Ports;
+
+pub(crate) use frames::{FrameEvent, Shown};
 
 /// A policy with its interest and its reports. An event that nobody listens to is not even put
 /// together.
@@ -17,6 +24,12 @@ pub(crate) struct Rules<P> {
     pub(crate) policy: P,
     pub(crate) reports: Reports,
     interest: Interest,
+    follow: Follow,
+    /// TCP is like any other protocol.
+    stateless: bool,
+    one_by_one: bool,
+    /// The second of the last tick.
+    ticked: Option<u64>,
     report_connections: bool,
     alerts_per_second_max: u32,
     alert_second: u64,
@@ -24,26 +37,22 @@ pub(crate) struct Rules<P> {
 }
 
 impl<P: Policy> Rules<P> {
-    pub(crate) fn new(
-        policy: P,
-        reports_max: usize,
-        report_connections: bool,
-        alerts_per_second_max: u32,
-    ) -> Self {
-        Self {
-            interest: policy.interest(),
+    pub(crate) fn new(policy: P, config: &Config) -> Self {
+        let mut rules = Self {
+            interest: Interest::empty(),
             policy,
-            reports: Reports::new(reports_max),
-            report_connections,
-            alerts_per_second_max,
+            reports: Reports::new(config.reports_max),
+            follow: config.follow,
+            stateless: false,
+            one_by_one: false,
+            ticked: None,
+            report_connections: config.report_connections,
+            alerts_per_second_max: config.alerts_per_second_max,
             alert_second: 0,
             alerts_this_second: 0,
-        }
-    }
-
-    /// Asks the policy anew what it listens to, after it was exchanged.
-    pub(crate) fn refresh(&mut self) {
-        self.interest = self.policy.interest();
+        };
+        rules.refresh();
+        rules
     }
 
     /// Whether anybody wants to see packets.
@@ -61,95 +70,110 @@ impl<P: Policy> Rules<P> {
         self.interest.contains(Interest::EDIT_DATA)
     }
 
-    pub(crate) fn new_connection(
+    pub(crate) fn new_connection<L: Link>(
         &mut self,
         about: &mut Identity,
         state: State,
         packet: &PacketView<'_>,
-        counters: &mut Counters,
+        ports: &mut Ports<L>,
     ) -> Verdict {
         let mut verdict = Verdict::Accept;
         if self.interest.contains(Interest::NEW_CONNECTION) {
             let mut flow = about.view(state, packet.received);
             verdict = self.policy.new_connection(&mut flow, packet, &mut self.reports);
         }
-        let verdict = counted(counters, whole(verdict));
+        self.follow_up(ports);
+        let verdict = counted(&mut ports.counters, whole(verdict));
         if verdict.forwards() {
-            self.phase(about, Phase::New, packet.received, counters);
+            self.phase(about, Phase::New, packet.received, &mut ports.counters);
         }
-        self.obey(verdict, about, state, packet.received, counters)
+        self.obey(verdict, about, state, packet.received, ports)
     }
 
-    pub(crate) fn receive_packet(
+    pub(crate) fn receive_packet<L: Link>(
         &mut self,
         about: &mut Identity,
         state: State,
         packet: &PacketView<'_>,
         direction: Direction,
-        counters: &mut Counters,
+        ports: &mut Ports<L>,
     ) -> Verdict {
         if about.over || !self.interest.contains(Interest::RECEIVE_PACKET) {
             return Verdict::Accept;
         }
         let mut flow = about.view(state, packet.received);
         let verdict = self.policy.receive_packet(&mut flow, packet, direction, &mut self.reports);
-        self.obey(counted(counters, verdict), about, state, packet.received, counters)
+        self.follow_up(ports);
+        let verdict = counted(&mut ports.counters, verdict);
+        self.obey(verdict, about, state, packet.received, ports)
     }
 
-    pub(crate) fn receive_data(
+    pub(crate) fn receive_data<L: Link>(
         &mut self,
         about: &mut Identity,
         state: State,
         data: &mut Data<'_>,
         direction: Direction,
         now: Timestamp,
-        counters: &mut Counters,
+        ports: &mut Ports<L>,
     ) -> Verdict {
         if about.over {
             return Verdict::Accept;
         }
         let mut flow = about.view(state, now);
         let verdict = self.policy.receive_data(&mut flow, data, direction, &mut self.reports);
+        self.follow_up(ports);
         // There is no single packet to drop.
-        self.obey(counted(counters, whole(verdict)), about, state, now, counters)
+        let verdict = counted(&mut ports.counters, whole(verdict));
+        self.obey(verdict, about, state, now, ports)
     }
 
     /// What of a verdict is left to do: a bypass is done, for rules are told of nothing after the end.
-    fn obey(
+    fn obey<L: Link>(
         &mut self,
         verdict: Verdict,
         about: &mut Identity,
         state: State,
         now: Timestamp,
-        counters: &mut Counters,
+        ports: &mut Ports<L>,
     ) -> Verdict {
         if verdict != Verdict::Bypass {
             return verdict;
         }
         about.unseen = true;
-        self.end(about, state, Phase::Bypassed, now, counters);
+        self.end(about, state, Phase::Bypassed, now, ports);
         Verdict::Accept
     }
 
     /// Tells that a connection is over, once, however often it is called.
-    pub(crate) fn end(
+    pub(crate) fn end<L: Link>(
         &mut self,
         about: &mut Identity,
         state: State,
         phase: Phase,
         now: Timestamp,
-        counters: &mut Counters,
+        ports: &mut Ports<L>,
     ) {
         if about.over {
             return;
         }
         about.over = true;
-        self.phase(about, phase, now, counters);
+        self.phase(about, phase, now, &mut ports.counters);
         if self.interest.contains(Interest::END_CONNECTION) {
             let mut flow = about.view(state, now);
             self.policy.end_connection(&mut flow, &mut self.reports);
+            self.follow_up(ports);
         }
         about.tag = 0;
+    }
+
+    /// Frames that the policy has made in an event of a connection: they leave before what that event
+    /// is about, or come in when it has had its effect.
+    fn follow_up<L: Link>(&mut self, ports: &mut Ports<L>) {
+        self.made(ports, |ports, made| match made.route {
+            Route::Send => ports.send_made(made),
+            Route::Receive => ports.transit.reenter(made),
+        });
     }
 
     /// Tells that the program stops.

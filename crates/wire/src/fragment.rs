@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use crate::checksum::Sum;
+use crate::datagram::measured_ipv4;
 use crate::link_header::{ethertype, walk};
 use crate::parse::{self, protocol};
 use crate::{IpVersion, LinkHeader, Malformed, Vlans};
@@ -14,6 +15,9 @@ use crate::{IpVersion, LinkHeader, Malformed, Vlans};
 const DATAGRAM_LEN_MAX: u32 = 65_535;
 const FRAGMENT_HEADER_LEN: usize = 8;
 const MORE_V4: u16 = 1 << 13;
+/// What every fragment may carry besides: with the longest header less than what every host takes
+/// (RFC 791 section 3.1).
+const PIECE_MIN: usize = 512;
 
 /// Which datagram a fragment belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +54,14 @@ pub struct FragmentHeaders {
     pub end: u32,
     /// Offset in the frame of the `next header` field that names the fragment header; IPv6 only.
     named_at: u16,
+}
+
+impl FragmentKey {
+    /// What the fragments of the datagram have in common: 16 bits in IPv4, 32 in IPv6.
+    #[must_use]
+    pub const fn identification(&self) -> u32 {
+        self.identification
+    }
 }
 
 impl FragmentHeaders {
@@ -229,8 +241,10 @@ pub struct Split<'a> {
     /// What that field said: what the fragment header will name.
     carries: u8,
     end: usize,
-    /// Bytes of the payload that one fragment takes; a multiple of 8.
+    /// Bytes of the payload that a fragment takes at most; a multiple of 8.
     piece: usize,
+    /// What the next ones take instead, the first in front.
+    pieces: &'a [u32],
     /// Offset in the frame of what has not been cut off yet.
     at: usize,
 }
@@ -243,11 +257,35 @@ impl<'a> Split<'a> {
     /// None when the frame holds no whole datagram, or its headers leave no room for 8 bytes.
     #[must_use]
     pub fn new(frame: &'a [u8], identification: u32, mtu: usize) -> Option<Self> {
+        let mut whole = Self::of(frame, identification)?;
+        let added = if whole.ip_version == IpVersion::V6 { FRAGMENT_HEADER_LEN } else { 0 };
+        whole.piece = mtu.checked_sub(whole.repeated - whole.ip + added)? & !7;
+        (whole.piece > 0).then_some(whole)
+    }
+
+    /// Cuts `frame` where it was cut before: into fragments that carry `pieces` bytes, which are the
+    /// lengths of the original ones in their order, for a datagram that may have become longer or
+    /// shorter. The last takes what is left, as far as it is no longer than the longest of them, or
+    /// than any path takes.
+    ///
+    /// None when the frame holds no whole datagram.
+    #[must_use]
+    pub fn along(frame: &'a [u8], identification: u32, pieces: &'a [u32]) -> Option<Self> {
+        let mut whole = Self::of(frame, identification)?;
+        let longest = pieces.iter().copied().max().and_then(|len| usize::try_from(len).ok());
+        whole.piece = longest.unwrap_or(0).max(PIECE_MIN) & !7;
+        whole.pieces = pieces;
+        Some(whole)
+    }
+
+    /// Not cut yet, and without a length to cut it into.
+    fn of(frame: &'a [u8], identification: u32) -> Option<Self> {
         let link = walk(frame)?;
         let datagram = frame.get(link.end..)?;
         let (ip_version, header, named_at, total_len) = match link.ethertype {
             ethertype::IPV4 => {
-                let packet = parse::checked_ipv4(datagram).ok()?;
+                // Each fragment gets a checksum of its own.
+                let packet = measured_ipv4(datagram).ok()?;
                 let header_len = usize::from(packet.header_len());
                 (IpVersion::V4, header_len, 9, usize::from(packet.total_len()))
             }
@@ -259,9 +297,7 @@ impl<'a> Split<'a> {
             }
             _ => return None,
         };
-        let added = if ip_version == IpVersion::V6 { FRAGMENT_HEADER_LEN } else { 0 };
-        let piece = mtu.checked_sub(header + added)? & !7;
-        (piece > 0).then_some(Self {
+        Some(Self {
             frame,
             link: LinkHeader::of(frame)?,
             ip_version,
@@ -271,7 +307,8 @@ impl<'a> Split<'a> {
             named_at: link.end + named_at,
             carries: *datagram.get(named_at)?,
             end: link.end + total_len,
-            piece,
+            piece: 0,
+            pieces: &[],
             at: link.end + header,
         })
     }
@@ -282,11 +319,24 @@ impl<'a> Split<'a> {
         self.at == self.end
     }
 
+    /// Where the next fragment ends.
+    fn next_cut(&mut self) -> usize {
+        let left = self.end - self.at;
+        let len = match self.pieces.split_first() {
+            // It was the last, and takes what was added.
+            Some((_, [])) | None => self.piece,
+            Some((&len, _)) => usize::try_from(len).unwrap_or(usize::MAX),
+        };
+        self.pieces = self.pieces.get(1..).unwrap_or_default();
+        // What is not the last ends at a multiple of 8 (RFC 791 section 3.2).
+        if left <= len { self.end } else { self.at + (len & !7).max(8) }
+    }
+
     /// Writes the next fragment to the front of `out` and gives the length of its frame; none after
     /// the last, or when `out` is too short (`mtu` and the link header always suffice).
     #[must_use]
     pub fn write(&mut self, out: &mut [u8]) -> Option<usize> {
-        let (from, to) = (self.at, self.end.min(self.at + self.piece));
+        let (from, to) = (self.at, self.next_cut());
         if from == to {
             return None;
         }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod checksum;
+mod datagram;
 mod direction;
 mod edit;
 mod flags;
@@ -29,6 +30,7 @@ mod seq;
 mod timestamp;
 
 pub use checksum::Checksum;
+pub use datagram::Datagram;
 pub use direction::{Direction, PerDirection};
 pub use flags::Flags;
 pub use flow_key::{Endpoint, FlowKey, Side, Vlans};

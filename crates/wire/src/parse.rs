@@ -208,7 +208,8 @@ fn extension(datagram: &[u8], chain: Chain) -> Result<Chain, Malformed> {
     chain.step(datagram).ok_or(Malformed::Ipv6Extension)
 }
 
-fn is_atomic(datagram: &[u8], chain: Chain) -> bool {
+/// Whether the fragment header at the end of `chain` says that this is all of its datagram (RFC 6946).
+pub(crate) fn is_atomic(datagram: &[u8], chain: Chain) -> bool {
     let word = datagram.get(chain.end + 2..).and_then(|rest| rest.first_chunk());
     // Offset in the upper 13 bits, two reserved, then "more fragments".
     word.is_some_and(|&word| u16::from_be_bytes(word) & 0xfff9 == 0)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tollgate_engine as engine;
 use tollgate_link::xsk;
 
-use super::{Config, Fail, FastOpen, Midstream, Mode, Other};
+use super::{Config, Fail, FastOpen, Follow, Midstream, Mode, Other};
 
 /// Chunks of a worker besides those that its flows may hold: batches and hand-offs under way.
 const FRAMES_UNDER_WAY: u32 = 1024;
@@ -60,6 +60,10 @@ impl Config {
             fast_open: match self.fast_open {
                 FastOpen::Strip => engine::FastOpen::Strip,
                 FastOpen::Allow => engine::FastOpen::Allow,
+            },
+            follow: match self.follow {
+                Follow::AsRules => engine::Follow::AsRules,
+                Follow::Always => engine::Follow::Always,
             },
             other: match self.other {
                 Other::Kernel | Other::User => engine::OtherTraffic::Pass,
@@ -129,6 +133,7 @@ mod tests {
         assert_eq!(ours.held_bytes_max, theirs.held_bytes_max);
         assert_eq!(ours.held_extents_max, theirs.held_extents_max);
         assert_eq!(ours.midstream, theirs.midstream);
+        assert_eq!(ours.follow, theirs.follow);
         assert_eq!(ours.other, theirs.other);
         assert_eq!(ours.half_open_max, theirs.half_open_max);
     }

@@ -22,6 +22,8 @@ pub struct Config {
     pub midstream: Midstream,
     /// Payload of a SYN that asks for Fast Open. Default: `strip`.
     pub fast_open: FastOpen,
+    /// Whether TCP is followed. Default: `as_rules`.
+    pub follow: Follow,
     /// Frames that are no TCP: ARP, UDP, ICMP… Default: `kernel`.
     pub other: Other,
     /// What becomes of TCP while no worker runs. Default: `wire`.
@@ -158,6 +160,17 @@ pub enum FastOpen {
     Allow,
 }
 
+/// Whether TCP connections are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Follow {
+    /// Unless the rules look at packets only: then TCP crosses like any other protocol, wrong checksums
+    /// and packets of no connection included.
+    AsRules,
+    /// Always: what is wrong for its connection is dropped, whatever the rules look at.
+    Always,
+}
+
 /// Who carries frames that are no TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -198,6 +211,7 @@ impl Default for Config {
         Self {
             midstream: Midstream::Drop,
             fast_open: FastOpen::Strip,
+            follow: Follow::AsRules,
             other: Other::Kernel,
             fail: Fail::Wire,
             on_rule_error: OnRuleError::DropFlow,

@@ -16,7 +16,7 @@ pub use stage::Stage;
 use crate::args::{Checksums, ReplayArgs};
 use crate::config::{Config, Midstream};
 use crate::events::{self, Format, Kinds, Origin, WallTime};
-use crate::rules::{Load, Rules, Terms};
+use crate::rules::{Load, Rules, Terms, unfollowed};
 use crate::say;
 use crate::summary::Summary;
 
@@ -76,6 +76,9 @@ pub(crate) fn replay<R: Rules>(
     };
     if !quiet {
         say(&format_args!("rules: {rules}"));
+        if let Some(unfollowed) = unfollowed(rules.interest(), config.follow) {
+            say(&unfollowed);
+        }
     }
     let policies: Result<Vec<_>, _> = (0..args.workers).map(|_| rules.policy()).collect();
     let (format, kinds) = match args.output.json {

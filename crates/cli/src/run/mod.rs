@@ -20,10 +20,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use tollgate_policy::Report;
 
 use crate::args::{PairNames, RunArgs};
-use crate::config::{Config, MetricsAddress};
+use crate::config::{Config, MetricsAddress, Other};
 use crate::events::{Format, Kinds, Printer};
 use crate::metrics::{self, ProcessSeries};
-use crate::rules::{Load, Rules, Terms};
+use crate::rules::{Load, Rules, Terms, looks_at_frames, unfollowed};
 use crate::say;
 use crate::summary::Summary;
 use wire::{Common, Done, Wire};
@@ -42,10 +42,14 @@ pub(crate) fn run<R: Rules>(
     quiet: bool,
     load: &impl Load<R>,
 ) -> anyhow::Result<()> {
-    let (config, metrics) = configure(args)?;
+    let (mut config, metrics) = configure(args)?;
     refuse_interfaces_twice(&args.pair)?;
     let terms = Terms { on_rule_error: config.on_rule_error, pass_through: false };
     let rules = Arc::new(load(args.rules.as_deref(), terms)?);
+    if config.other == Other::Kernel && looks_at_frames(rules.interest()) {
+        // What crosses in the kernel no rule sees.
+        config.other = Other::User;
+    }
     let cores = cores::deal(&config, &args.pair)?;
     if let MetricsAddress::At(address) = metrics {
         metrics::probe(address).map_err(anyhow::Error::msg)?;
@@ -72,7 +76,7 @@ pub(crate) fn run<R: Rules>(
         .and_then(|()| serve(metrics))
         .and_then(|()| {
             if !quiet {
-                announce(&wires, &*rules, metrics);
+                announce(&wires, &*rules, &config, metrics);
             }
             watch(&mut wires, &printer, &stop)
         });
@@ -143,12 +147,18 @@ fn serve(metrics: MetricsAddress) -> anyhow::Result<()> {
 }
 
 /// The block at the start: what was obtained, not what was asked for.
-fn announce(wires: &[Wire], rules: &impl Rules, metrics: MetricsAddress) {
+fn announce(wires: &[Wire], rules: &impl Rules, config: &Config, metrics: MetricsAddress) {
     let mut text = format!("tollgate {}\n", env!("CARGO_PKG_VERSION"));
     for wire in wires {
         text += &format!("{wire}\n");
     }
     text += &format!("  rules        {rules}\n");
+    if looks_at_frames(rules.interest()) && config.other == Other::User {
+        text += "               they look at all frames, so what is no TCP comes to user space\n";
+    }
+    if let Some(unfollowed) = unfollowed(rules.interest(), config.follow) {
+        text += &format!("               {unfollowed}\n");
+    }
     text += &match metrics {
         MetricsAddress::Off => "  metrics      off\n".to_owned(),
         MetricsAddress::At(address) => format!("  metrics      http://{address}/metrics\n"),

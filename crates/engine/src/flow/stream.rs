@@ -223,8 +223,8 @@ impl<F: Frame> Flow<F> {
         data: &mut Data<'_>,
         direction: Direction,
     ) -> Verdict {
-        let (state, counters) = (self.tracker.state(), &mut cx.ports.counters);
-        cx.rules.receive_data(&mut self.about, state, data, direction, cx.now, counters)
+        let state = self.tracker.state();
+        cx.rules.receive_data(&mut self.about, state, data, direction, cx.now, cx.ports)
     }
 
     /// Sends a packet whose turn has come: what of it left before as it left, the rest remembered,

@@ -66,8 +66,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
         kept.as_ref()?;
         let mut data = Data::new(0, false);
         data.push(packet.payload());
-        let (to, counters) = (Direction::ToServer, &mut self.ports.counters);
-        Some(self.rules.receive_data(about, State::SynSent, &mut data, to, now, counters))
+        let (to, ports) = (Direction::ToServer, &mut self.ports);
+        Some(self.rules.receive_data(about, State::SynSent, &mut data, to, now, ports))
     }
 }
 

@@ -37,12 +37,12 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let Some(record) = self.half_open.get_mut(number) else { return };
         let view =
             PacketView { frame: packet.frame().as_ref(), headers: packet.headers(), received: now };
-        let counters = &mut self.ports.counters;
+        let ports = &mut self.ports;
         let about = &mut record.about;
-        let mut verdict = self.rules.new_connection(about, State::SynSent, &view, counters);
+        let mut verdict = self.rules.new_connection(about, State::SynSent, &view, ports);
         if verdict == Verdict::Accept {
             let to = Direction::ToServer;
-            verdict = self.rules.receive_packet(about, State::SynSent, &view, to, counters);
+            verdict = self.rules.receive_packet(about, State::SynSent, &view, to, ports);
         }
         if verdict == Verdict::Accept {
             self.forward_syn(number, packet, &syn, port, now);
@@ -87,9 +87,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let view =
             PacketView { frame: packet.frame().as_ref(), headers: packet.headers(), received: now };
         let state = record.handshake.state();
-        let counters = &mut self.ports.counters;
-        let verdict =
-            self.rules.receive_packet(&mut record.about, state, &view, direction, counters);
+        let ports = &mut self.ports;
+        let verdict = self.rules.receive_packet(&mut record.about, state, &view, direction, ports);
         if verdict != Verdict::Accept {
             self.ports.drop(packet.into_frame(), Reason::Refused(verdict));
             if verdict.ends_flow() {
@@ -113,7 +112,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             Ok(Progress::Reset) => {
                 record.reset = true;
                 let about = &mut record.about;
-                self.rules.end(about, state, Phase::ResetByPeer, now, counters);
+                self.rules.end(about, state, Phase::ResetByPeer, now, &mut self.ports);
                 self.forward_half_open(number, packet, &segment, port);
                 self.arm_half_open(number, now);
             }
@@ -254,7 +253,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         self.retained.forget(&mut record.kept);
         about.zombie = Some(Zombie::of(if signed { Verdict::Drop } else { verdict }, now));
         let state = record.handshake.state();
-        self.rules.end(about, state, phase, now, &mut self.ports.counters);
+        self.rules.end(about, state, phase, now, &mut self.ports);
         self.arm_half_open(number, now);
     }
 
@@ -297,7 +296,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         self.half_open_unseen -= u64::from(record.unseen.is_some());
         self.retained.forget(&mut record.kept);
         let state = record.handshake.state();
-        self.rules.end(&mut record.about, state, phase, now, &mut self.ports.counters);
+        self.rules.end(&mut record.about, state, phase, now, &mut self.ports);
     }
 
     pub(super) fn arm_half_open(&mut self, number: u32, now: Timestamp) {

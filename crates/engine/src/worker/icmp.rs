@@ -51,7 +51,7 @@ enum Fate {
 impl<L: Link, P: Policy> Worker<L, P> {
     /// Stage 1 for what is not TCP: an ICMP error about TCP goes to its connection's owner, the rest
     /// crosses or not.
-    pub(super) fn no_tcp(&mut self, frame: L::Frame, port: Port, other: Other) {
+    pub(super) fn no_tcp(&mut self, frame: L::Frame, port: Port, other: Other, now: Timestamp) {
         let error = match other {
             Other::Ip => IcmpError::parse(frame.as_ref()),
             Other::Arp | Other::Link | Other::IcmpError => Ok(None),
@@ -62,7 +62,12 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 let owner = self.owner(hash);
                 if owner == self.config.worker {
                     let after = self.arrivals.len();
-                    self.notices.push(Notice { frame, error, port, hash, after });
+                    let notice = Notice { frame, error, port, hash, after };
+                    if self.rules.goes_one_by_one() {
+                        self.icmp_error(notice, now);
+                    } else {
+                        self.notices.push(notice);
+                    }
                 } else {
                     self.hand_out(owner, Message::IcmpError { frame, error, port, hash });
                 }
@@ -123,7 +128,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// Lets a frame cross of which nothing is known, or not.
-    fn cross(&mut self, frame: L::Frame, port: Port, other: Other) {
+    pub(super) fn cross(&mut self, frame: L::Frame, port: Port, other: Other) {
         match self.config.other {
             OtherTraffic::Pass => self.ports.pass(frame, port.peer(), other),
             OtherTraffic::Drop => self.ports.drop(frame, Reason::Cause(Cause::Other)),

@@ -2,6 +2,7 @@
 
 mod early;
 mod expire;
+mod frames;
 mod handshake;
 mod icmp;
 mod receive;
@@ -28,8 +29,9 @@ use crate::neighbours::Neighbours;
 use crate::ports::Ports;
 use crate::rate::Rate;
 use crate::retained::Retained;
-use crate::rules::{Numbers, Rules};
+use crate::rules::{FrameEvent, Numbers, Rules};
 use crate::store::Store;
+use frames::Pending;
 use icmp::Notice;
 
 /// One core's share of the traffic. Owns everything it touches; shares nothing.
@@ -50,6 +52,8 @@ pub struct Worker<L: Link, P> {
     /// Until then connections that are not known are picked up: frames have crossed unseen.
     pick_up_until: Timestamp,
     retained: Retained,
+    /// Until now TCP was not followed, and at the next turn it is.
+    resumes: bool,
     /// Flows by [`Standing`].
     standings: [u64; Standing::PLACES],
     /// Half-open connections that cross uninspected.
@@ -62,6 +66,10 @@ pub struct Worker<L: Link, P> {
     arrivals: Vec<Arrival<L::Frame>>,
     notices: Vec<Notice<L::Frame>>,
     handed: Vec<(L::Frame, Port)>,
+    /// What has still to be done with frames that rules look at one by one; the newest is the next.
+    pending: Vec<Pending<L::Frame>>,
+    /// For datagrams that are longer than a frame.
+    memory: Vec<u8>,
     ready: Vec<Next<Buffer<L::Frame>>>,
 }
 
@@ -129,14 +137,12 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let hasher = RandomState::with_seeds(a, b, c, d);
         let batch = config.batch_max.max(1);
         let arrivals = batch * (2 + config.workers.saturating_sub(1));
+        let rules = Rules::new(policy, &config);
+        let mut ports = Ports::new(link, Neighbours::new(hasher.clone()), batch, config.mtu);
+        ports.transit.gated = rules.wants(FrameEvent::Send);
         Self {
-            ports: Ports::new(link, Neighbours::new(hasher.clone()), batch, config.mtu),
-            rules: Rules::new(
-                policy,
-                config.reports_max,
-                config.report_connections,
-                config.alerts_per_second_max,
-            ),
+            ports,
+            rules,
             mesh,
             flows: Store::new(config.flows_max, hasher.clone()),
             half_open: Store::new(config.half_open_max, hasher.clone()),
@@ -147,6 +153,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             held: HeldTotal::new(&config),
             pick_up_until: Timestamp::default(),
             retained: Retained::new(&config),
+            resumes: false,
             standings: [0; Standing::PLACES],
             half_open_unseen: 0,
             refusals: Rate::new(REFUSALS_PER_SECOND_MAX),
@@ -154,6 +161,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
             arrivals: Vec::with_capacity(arrivals),
             notices: Vec::with_capacity(arrivals),
             handed: Vec::with_capacity(arrivals),
+            pending: Vec::new(),
+            memory: Vec::new(),
             ready: Vec::with_capacity(64),
             config,
         }
@@ -170,6 +179,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// 7. check that every frame has a fate.
     pub fn poll(&mut self, now: Timestamp) -> Turn {
         let before = self.totals();
+        self.begin_turn(now);
         self.receive(now); // 1
         self.exchange(now); // 2
         self.look_ahead(); // 3
@@ -189,7 +199,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// The end: everything that waits is dropped and counted, and `end_connection` is told for every
     /// connection that is still open.
     pub fn finish(&mut self, now: Timestamp) {
-        self.rules.exiting(now);
+        self.exiting(now);
         let mut handed = Vec::new();
         self.mesh.receive(usize::MAX, |message| handed.push(message.into_frame()));
         for frame in handed {
@@ -203,6 +213,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         for number in self.flows.numbers() {
             self.close_flow(number, Some(Phase::Stopped), Cause::Stopped, now);
         }
+        self.finish_frames(now);
         self.ports.flush();
         self.check_balance();
     }
@@ -269,7 +280,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// the old one left in flows stay.
     pub fn replace_policy(&mut self, policy: P) -> P {
         let old = std::mem::replace(&mut self.rules.policy, policy);
+        let was_stateless = self.rules.is_stateless();
         self.rules.refresh();
+        self.ports.transit.gated = self.rules.wants(FrameEvent::Send);
+        self.resumes |= was_stateless && !self.rules.is_stateless();
         old
     }
 

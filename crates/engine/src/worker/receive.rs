@@ -9,6 +9,7 @@ use super::{Arrival, Worker};
 use crate::config::Sharding;
 use crate::counters::{Cause, Reason};
 use crate::mesh::Message;
+use crate::rules::FrameEvent;
 
 impl<L: Link, P: Policy> Worker<L, P> {
     /// 1. Takes a batch from each port.
@@ -16,19 +17,25 @@ impl<L: Link, P: Policy> Worker<L, P> {
         for port in Port::BOTH {
             let mut frames = std::mem::take(&mut self.frames);
             self.ports.receive(port, &mut frames);
-            for frame in frames.drain(..) {
-                self.admit(frame, port, now);
+            if self.rules.goes_one_by_one() {
+                for frame in frames.drain(..) {
+                    self.begin(frame, port, now);
+                }
+            } else {
+                for frame in frames.drain(..) {
+                    self.admit(frame, port, now);
+                }
             }
             self.frames = frames;
         }
     }
 
     /// Parses one frame and decides where it goes.
-    fn admit(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
+    pub(super) fn admit(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
         match Packet::parse(frame) {
-            Ok(packet) => self.verify(packet, port),
+            Ok(packet) => self.verify(packet, port, now),
             Err(Rejected { frame, why }) => match why {
-                Refusal::Other(other) => self.no_tcp(frame, port, other),
+                Refusal::Other(other) => self.no_tcp(frame, port, other, now),
                 Refusal::Fragment => self.fragment(frame, port, now),
                 Refusal::Malformed(why) => self.ports.drop(frame, Reason::Malformed(why)),
             },
@@ -36,7 +43,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// Checks the TCP checksum, for what a receiver would not believe we must not either.
-    fn verify(&mut self, mut packet: Packet<L::Frame>, port: Port) {
+    pub(super) fn verify(&mut self, mut packet: Packet<L::Frame>, port: Port, now: Timestamp) {
         match packet.checksum() {
             Checksum::Good => {}
             Checksum::Partial => {
@@ -51,14 +58,19 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let hash = self.flows.hash(&packet.headers().key);
         let owner = self.owner(hash);
         if owner == self.config.worker {
-            self.arrivals.push(Arrival { packet, port, hash });
+            let arrival = Arrival { packet, port, hash };
+            if self.rules.goes_one_by_one() {
+                self.packet(arrival, now);
+            } else {
+                self.arrivals.push(arrival);
+            }
         } else {
             self.hand_out(owner, Message::Packet { packet, port, hash });
         }
     }
 
     /// Brings a fragment to the worker that puts its datagram together, here or elsewhere.
-    fn fragment(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
+    pub(super) fn fragment(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
         match self.fragments.hash(frame.as_ref()) {
             Ok(hash) => {
                 let owner = self.owner(hash);
@@ -74,9 +86,19 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     /// Keeps a fragment, and goes on with the datagram if it is whole now.
     fn gather(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
-        let Some(whole) = self.fragments.push(frame, now, &mut self.ports) else { return };
+        let Some(datagram) = self.fragments.push(frame, now, &mut self.ports) else { return };
+        if self.rules.wants(FrameEvent::Datagram) {
+            return self.show_gathered(datagram, port, now);
+        }
+        if let Some(whole) = datagram.join(&mut self.ports) {
+            self.joined(whole, port, now);
+        }
+    }
+
+    /// Goes on with a datagram that has been put together.
+    pub(super) fn joined(&mut self, whole: L::Frame, port: Port, now: Timestamp) {
         match Packet::parse(whole) {
-            Ok(packet) => self.verify(packet, port),
+            Ok(packet) => self.verify(packet, port, now),
             // What is whole is no fragment, so this ends here.
             Err(Rejected { frame, why: Refusal::Malformed(why) }) => {
                 self.ports.drop(frame, Reason::Malformed(why));
@@ -115,6 +137,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let mut handed = std::mem::take(&mut self.handed);
         for (frame, port) in handed.drain(..) {
             self.gather(frame, port, now);
+            self.settle_frames(now);
         }
         self.handed = handed;
     }

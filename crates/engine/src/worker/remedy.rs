@@ -162,7 +162,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             self.half_open_unseen += 1;
             self.retained.forget(&mut record.kept);
             let (about, state) = (&mut record.about, record.handshake.state());
-            self.rules.end(about, state, Phase::Bypassed, now, &mut self.ports.counters);
+            self.rules.end(about, state, Phase::Bypassed, now, &mut self.ports);
         }
         self.ports.counters.bypassed += 1;
         self.ports.forward(arrival.packet, arrival.port.peer());

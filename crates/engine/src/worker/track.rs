@@ -15,18 +15,23 @@ use crate::identity::{Identity, Standing};
 impl<L: Link, P: Policy> Worker<L, P> {
     /// 4. Everything that arrived this turn.
     pub(super) fn track(&mut self, now: Timestamp) {
+        let one_by_one = self.rules.goes_one_by_one();
         let mut arrivals = std::mem::take(&mut self.arrivals);
         for (number, arrival) in arrivals.drain(..).enumerate() {
             if !self.notices.is_empty() {
                 self.notices_before(number, now);
             }
             self.packet(arrival, now);
+            if one_by_one {
+                self.settle_frames(now);
+            }
         }
         self.arrivals = arrivals;
         self.notices_before(usize::MAX, now);
+        self.settle_frames(now);
     }
 
-    fn packet(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
+    pub(super) fn packet(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
         let key = &arrival.packet.headers().key;
         if let Some(number) = self.flows.find(arrival.hash, key) {
             self.flow_packet(number, arrival, now);

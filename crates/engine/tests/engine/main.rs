@@ -23,6 +23,7 @@ mod fuzzed;
 mod hostile;
 mod icmp;
 mod normal;
+mod packets;
 mod recovery;
 mod remedies;
 mod simulation;
