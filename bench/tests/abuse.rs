@@ -37,7 +37,8 @@ fn a_flood_of_syns_takes_the_half_open_table_and_nothing_else() {
 
 /// What lies behind a hole is copied and leaves, or finds no room and is dropped for that.
 fn leaves_or_is_refused(outcome: &Outcome) {
-    let refused = dropped(outcome, Cause::HeldFull);
+    let full = [Cause::HeldFullFlow, Cause::HeldFullWorker];
+    let refused = full.into_iter().map(|cause| dropped(outcome, cause)).sum::<u64>();
     assert_eq!(outcome.hostile_left + refused, outcome.hostile_frames, "{:?}", outcome.counters);
 }
 

@@ -128,8 +128,11 @@ pub enum Cause {
     NoConnection,
     /// Its connection was dropped or reset by a verdict not long ago.
     ConnectionOver,
-    /// No room to hold it, or a copy of it, until its gap is closed or it is acknowledged.
-    HeldFull,
+    /// No room for what is behind a gap, nor to remember what is new until it is acknowledged, its
+    /// connection having as much as one may.
+    HeldFullFlow,
+    /// The same, all connections of the worker together having nearly as much as they may.
+    HeldFullWorker,
     /// Behind a gap, and all of it waits already or lies beyond the end of the stream.
     Redundant,
     /// No room for another connection.
@@ -190,10 +193,11 @@ pub enum Cause {
 
 impl Cause {
     /// Every one, in order of its discriminant.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::NoConnection,
         Self::ConnectionOver,
-        Self::HeldFull,
+        Self::HeldFullFlow,
+        Self::HeldFullWorker,
         Self::Redundant,
         Self::FlowTableFull,
         Self::HalfOpenFull,
@@ -230,7 +234,8 @@ impl Cause {
         match self {
             Self::NoConnection => "no_connection",
             Self::ConnectionOver => "connection_over",
-            Self::HeldFull => "held_full",
+            Self::HeldFullFlow => "held_full_flow",
+            Self::HeldFullWorker => "held_full_worker",
             Self::Redundant => "redundant",
             Self::FlowTableFull => "flow_table_full",
             Self::HalfOpenFull => "half_open_full",

@@ -1,8 +1,9 @@
 //! What waits behind gaps, of all flows of a worker, and what one direction may hold of it.
 
-use tollgate_tcp::{Held, Limits};
+use tollgate_tcp::{Bound, Held, Limits};
 
 use crate::Config;
+use crate::counters::Cause;
 
 /// What all reassemblers of a worker hold.
 #[derive(Debug)]
@@ -43,6 +44,17 @@ impl HeldTotal {
         change(&mut self.bytes, before.bytes, after.bytes);
         change(&mut self.extents, before.extents, after.extents);
         self.limits = self.limits();
+    }
+
+    /// Why there is no room where `bound` is reached.
+    pub(crate) const fn full(&self, bound: Bound) -> Cause {
+        let (now, most) = (&self.limits, &self.direction_max);
+        let own = match bound {
+            Bound::Frames => now.frames == most.frames,
+            Bound::Bytes => now.bytes == most.bytes,
+            Bound::Extents => now.extents == most.extents,
+        };
+        if own { Cause::HeldFullFlow } else { Cause::HeldFullWorker }
     }
 
     /// No direction holds more than a part of what is free, so that however many fill the memory, the

@@ -15,6 +15,7 @@ use tollgate_tcp::Retention;
 use tollgate_wire::{Seq, Timestamp};
 
 use crate::Config;
+use crate::counters::Cause;
 use crate::remedy::Remedy;
 
 /// What one direction of a flow retains; none while nothing of it is in flight.
@@ -157,6 +158,12 @@ impl Retained {
     /// Whether a changed stream that takes `len` bytes may take more.
     pub(crate) fn has_room(&self, len: usize) -> bool {
         len < usize::try_from(self.share()).unwrap_or(usize::MAX)
+    }
+
+    /// Why there is no room for more of one direction.
+    pub(crate) fn full(&self) -> Cause {
+        let own = self.share() == self.direction_bytes_max;
+        if own { Cause::HeldFullFlow } else { Cause::HeldFullWorker }
     }
 
     /// What one direction may have.

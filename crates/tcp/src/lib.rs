@@ -29,7 +29,7 @@ pub use edited::{Change, EditedStream, Piece};
 pub use handshake::{Handshake, Progress};
 pub use invalid::Invalid;
 pub use reassembler::{
-    Early, Forwarded, Gap, Held, Limits, Next, Payload, Push, Ready, Reassembler,
+    Bound, Early, Forwarded, Gap, Held, Limits, Next, Payload, Push, Ready, Reassembler,
 };
 pub use retention::{Copied, Retention};
 pub use segment::Segment;

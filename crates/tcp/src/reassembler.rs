@@ -68,7 +68,7 @@ pub enum Push<B> {
     /// Every byte of it is held already, or lies beyond the FIN: drop it. The held copy will go.
     Redundant(B),
     /// A bound is reached: drop it. Its sender will send it again.
-    Full(B),
+    Full(B, Bound),
 }
 
 /// A buffer whose turn has come.
@@ -136,6 +136,17 @@ pub struct Limits {
     pub extents: u32,
 }
 
+/// Which of [`Limits`] is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// [`Limits::frames`].
+    Frames,
+    /// [`Limits::bytes`].
+    Bytes,
+    /// [`Limits::extents`].
+    Extents,
+}
+
 /// What one direction holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
@@ -145,6 +156,25 @@ pub struct Held {
     pub bytes: u32,
     /// Runs of bytes without a gap in them.
     pub extents: u32,
+}
+
+impl Limits {
+    /// The bound that is reached where so much would be held.
+    fn reached(&self, held: &Held) -> Option<Bound> {
+        [
+            (Bound::Frames, held.frames, self.frames),
+            (Bound::Bytes, held.bytes, self.bytes),
+            (Bound::Extents, held.extents, self.extents),
+        ]
+        .into_iter()
+        .find_map(|(bound, held, max)| (held > max).then_some(bound))
+    }
+
+    /// The bound that keeps a direction that holds nothing from taking so many bytes behind a gap.
+    #[must_use]
+    pub fn refuses(&self, bytes: u32) -> Option<Bound> {
+        self.reached(&Held { frames: 0, bytes, extents: u32::from(bytes > 0) })
+    }
 }
 
 impl Default for Limits {

@@ -25,7 +25,7 @@ impl<F: Frame> Flow<F> {
     ) {
         let seq = data_seq(&packet);
         if !self.may_leave(cx, &packet, seq, direction) {
-            return cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));
+            return cx.ports.drop(packet.into_frame(), Reason::Cause(cx.retained.full()));
         }
         let gap = self.gap(cx, direction);
         let stream = &mut self.streams[direction];
@@ -50,8 +50,8 @@ impl<F: Frame> Flow<F> {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
                 self.ask(cx, direction, seq);
             }
-            Push::Full(Buffer(packet)) => {
-                cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));
+            Push::Full(Buffer(packet), bound) => {
+                cx.ports.drop(packet.into_frame(), Reason::Cause(cx.held.full(bound)));
             }
         }
     }

@@ -138,7 +138,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         now: Timestamp,
     ) {
         let tracker = handshake.establish();
-        if let Err(why) = self.may_open(tracker, segment, direction, now) {
+        if let Err(why) = self.may_open(number, tracker, segment, direction, now) {
             return self.ports.drop(arrival.packet.into_frame(), why);
         }
         if self.flows.is_full() {
@@ -175,10 +175,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// Whether the segment that completes a handshake is to leave, as far as that is not for rules to
-    /// say. If it is refused, or would have to wait behind a gap, the server has not heard the ACK: the
-    /// connection is not open for it, so it must not be for us.
+    /// say. If it is refused, or would have to wait, the server has not heard the ACK: the connection is
+    /// not open for it, so it must not be for us.
     fn may_open(
         &self,
+        number: u32,
         mut tracker: Tracker,
         segment: &Segment,
         direction: Direction,
@@ -186,18 +187,17 @@ impl<L: Link, P: Policy> Worker<L, P> {
     ) -> Result<(), Reason> {
         let step = tracker.segment(direction, segment, now).map_err(Reason::Invalid)?;
         let Step::Data { take, .. } = step else { return Ok(()) };
-        if (segment.data_seq() + take.start).at_or_before(tracker.next(direction)) {
-            return Ok(());
-        }
         let len = take.end - take.start;
-        let limits = &self.held.limits;
+        if (segment.data_seq() + take.start).at_or_before(tracker.next(direction)) {
+            let kept = self.half_open.get(number).map_or(&None, |record| &record.kept);
+            let may = !self.rules.wants_data() || self.retained.may_leave(kept, len);
+            return if may { Ok(()) } else { Err(Reason::Cause(self.retained.full())) };
+        }
         if self.rules.edits_data() {
             return Err(Reason::Invalid(Invalid::BeforeHandshake));
         }
-        if len > limits.bytes || (len > 0 && limits.extents == 0) {
-            return Err(Reason::Cause(Cause::HeldFull));
-        }
-        Ok(())
+        let full = self.held.limits.refuses(len).map(|bound| self.held.full(bound));
+        full.map_or(Ok(()), |cause| Err(Reason::Cause(cause)))
     }
 
     /// Sends a packet of the handshake on, without payload where none may leave.

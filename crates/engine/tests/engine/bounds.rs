@@ -224,7 +224,10 @@ fn what_a_flow_may_hold_is_bounded_and_so_is_what_all_hold() {
     // The hole is filled all the same, and what was held goes.
     let fill = Frame::client(1, 1, ACK, b"0123456789").between(&client(0), crate::common::SERVER);
     assert_eq!(gate.put(&fill).len(), 9);
-    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::HeldFull)), 28);
+    let counters = gate.finish();
+    // Of the first all but eight, of the second all but four.
+    assert_eq!(counters.dropped_for(Reason::Cause(Cause::HeldFullFlow)), 12);
+    assert_eq!(counters.dropped_for(Reason::Cause(Cause::HeldFullWorker)), 16);
 }
 
 #[test]
@@ -260,7 +263,8 @@ fn copies_of_what_left_early_are_bounded_for_a_flow_and_for_all() {
     gate.wait(Duration::from_secs(3601));
     let gauges = gate.worker.gauges();
     assert_eq!((gauges.held_bytes, gauges.held_extents), (0, 0));
-    assert!(gate.finish().dropped_for(Reason::Cause(Cause::HeldFull)) > 1000);
+    let counters = gate.finish();
+    assert!(counters.dropped_for(Reason::Cause(Cause::HeldFullWorker)) > 1000);
 }
 
 #[test]

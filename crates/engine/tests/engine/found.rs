@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tollgate_engine::{Config, Limits, Remedies, Remedy, Timeouts};
+use tollgate_engine::{Cause, Config, Limits, Reason, Remedies, Remedy, Timeouts};
 use tollgate_link::Port;
 use tollgate_policy::Verdict;
 
@@ -110,6 +110,24 @@ fn only_a_segment_that_leaves_completes_a_handshake() {
         }
         gate.finish();
     }
+}
+
+/// The same where there is no memory for what it brings.
+#[test]
+fn nor_does_one_whose_bytes_cannot_be_remembered() {
+    let mut gate = Gate::with(Config { retained_bytes_max: 1000, ..small() });
+    gate.establish();
+    gate.put(&Frame::client(1, 1, ACK, &[7; 1000]));
+    let other = |frame: Frame| frame.between("198.18.0.3:4000", "198.18.0.2:80");
+    let [syn, syn_ack, ack] = handshake().map(other);
+    for frame in [&syn, &syn_ack] {
+        assert_eq!(gate.put(frame), [frame.crossed()]);
+    }
+    assert_eq!(gate.put(&other(Frame::client(1, 1, ACK, b"request"))), []);
+    assert_eq!(gate.put(&other(Frame::server(1, 1, ACK, b"data"))), []);
+    assert_eq!(gate.put(&ack), [ack.crossed()]);
+    let counters = gate.finish();
+    assert_eq!(counters.dropped_for(Reason::Cause(Cause::HeldFullWorker)), 1);
 }
 
 /// The ACK that chose between two answers was dropped for want of room, and the other answer forgotten.

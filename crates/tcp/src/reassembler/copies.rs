@@ -40,10 +40,12 @@ impl Copies {
     pub(super) fn push<B: Payload>(&mut self, fit: Fit, mut buffer: B, limits: &Limits) -> Push<B> {
         let growth = self.growth(&fit);
         let bytes = self.bytes.saturating_add(growth.bytes);
-        let another = growth.bytes > 0 && growth.runs == 0;
-        let extents_over = another && self.extents() >= limits.extents;
-        if growth.bytes > 0 && (bytes > limits.bytes || extents_over) {
-            return Push::Full(buffer);
+        if growth.bytes > 0 {
+            // What touches a run makes no more of them.
+            let extents = if growth.runs == 0 { self.extents() + 1 } else { 0 };
+            if let Some(bound) = limits.reached(&Held { frames: 0, bytes, extents }) {
+                return Push::Full(buffer, bound);
+            }
         }
         let new = growth.bytes > 0 || (fit.fin && self.fin.is_none());
         let rewritten = self.rewrite(&fit, &mut buffer);

@@ -100,8 +100,9 @@ impl<B: Payload> HeldFrames<B> {
         let runs = self.sizes.extents + 1 - joined.len;
         let len = length(&buffer);
         let bytes = self.sizes.bytes.saturating_add(len);
-        if self.sizes.frames >= limits.frames || bytes > limits.bytes || runs > limits.extents {
-            return Push::Full(buffer);
+        let frames = self.sizes.frames.saturating_add(1);
+        if let Some(bound) = limits.reached(&Held { frames, bytes, extents: runs }) {
+            return Push::Full(buffer, bound);
         }
         let rewritten = self.rewrite(&fit, &mut buffer);
         let slot = self.store(Slot { buffer: Some(buffer), fit, rewritten, pieces: 0 });

@@ -154,7 +154,7 @@ fn run(start: Seq, arrivals: &[Arrival], gap: Gap, limits: &Limits) -> Result<()
         let edge = naive.edge;
         let buffer = packet(start, arrival, fill);
         match stream.push(buffer.segment().data_seq(), arrival.fin, buffer.clone(), gap, limits) {
-            Push::Full(back) => {
+            Push::Full(back, _) => {
                 prop_assert_eq!(back, buffer, "what is refused is unchanged");
                 prop_assert!(arrival.offset > edge, "the hole is always filled");
                 continue;

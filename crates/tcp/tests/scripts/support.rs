@@ -362,7 +362,7 @@ impl Open {
             }
             Push::Duplicate(packet) => return Fate::Left(vec![packet]),
             Push::Redundant(_) => return Fate::Redundant,
-            Push::Full(_) => return Fate::Full,
+            Push::Full(..) => return Fate::Full,
         };
         left.push(stream.show(ready));
         stream.pop_all(&mut left);

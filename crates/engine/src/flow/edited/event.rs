@@ -42,7 +42,7 @@ impl<F: Frame> Flow<F> {
         let stream = &mut self.streams[direction];
         let brings = end.after(stream.next());
         if brings && !self.has_room(cx, direction) {
-            return cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));
+            return cx.ports.drop(packet.into_frame(), Reason::Cause(cx.retained.full()));
         }
         let stream = &mut self.streams[direction];
         let before = stream.held();
@@ -63,8 +63,8 @@ impl<F: Frame> Flow<F> {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
                 self.ask(cx, direction, seq);
             }
-            Push::Full(Buffer(packet)) => {
-                cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::HeldFull));
+            Push::Full(Buffer(packet), bound) => {
+                cx.ports.drop(packet.into_frame(), Reason::Cause(cx.held.full(bound)));
             }
         }
     }

@@ -75,7 +75,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         pass(&mut gate, &c(1, "AAAA"));
         assert_eq!(up(&mut gate), "AAAABBBBCCCC");
         pass(&mut gate, &c(13, "DDDD"));
-        assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::HeldFull)), 1);
+        assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::HeldFullFlow)), 1);
     }),
     ("H03", || {
         let mut gate = Gate::with(Config { held_bytes_max: 5, flows_max: 2, ..small() });
@@ -95,7 +95,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         pass_all(&mut gate, &[syn, syn_ack]);
         stay(&mut gate, &ack);
         let counters = gate.finish();
-        assert_eq!(counters.dropped_for(Reason::Cause(Cause::HeldFull)), 1);
+        assert_eq!(counters.dropped_for(Reason::Cause(Cause::HeldFullWorker)), 1);
         assert_eq!(counters.dropped_for(Reason::Cause(Cause::FlowTableFull)), 1);
     }),
     // Ten million in the table; the store of the established knows nothing of the half-open one.

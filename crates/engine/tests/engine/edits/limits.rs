@@ -96,7 +96,7 @@ fn memory_is_bounded_however_much_is_changed_and_however_little_is_acknowledged(
     gate.worker.policy_mut().rules.clear();
     assert_eq!(gate.put(&up(1 + left * 50, 1, "on")), [s(1 + left * 100, 1, "on")]);
     let counters = gate.finish();
-    assert_eq!(counters.dropped_for(Reason::Cause(Cause::HeldFull)), u64::from(refused));
+    assert_eq!(counters.dropped_for(Reason::Cause(Cause::HeldFullFlow)), u64::from(refused));
 }
 
 #[test]
