@@ -37,6 +37,19 @@ impl Conversation {
         self.say(1, 0x18, payload);
     }
 
+    /// A question to port 53, by UDP without a checksum.
+    pub(crate) fn ask(&mut self, server: [u8; 4], question: &[u8]) {
+        let length = |header: usize| u16::try_from(header + question.len()).unwrap().to_be_bytes();
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
+        frame.extend(length(28));
+        frame.extend([0, 0, 0x40, 0, 64, 17, 0, 0]);
+        frame.extend([CLIENT.0, server].concat());
+        frame.extend([CLIENT.1.to_be_bytes(), 53_u16.to_be_bytes()].concat());
+        frame.extend([length(8), [0, 0]].concat());
+        frame.extend(question);
+        self.frames.push(frame);
+    }
+
     fn say(&mut self, who: usize, flags: u8, payload: &[u8]) {
         let [mine, theirs] = [self.next[who], self.next[1 - who]];
         let ends = [CLIENT, (SERVER, self.port)];
@@ -78,12 +91,8 @@ impl Conversation {
 
 /// What the server and the client read by a capture: the payloads, put where their numbers say.
 pub(crate) fn read(path: &Path) -> [String; 2] {
-    let bytes = std::fs::read(path).unwrap();
-    let (mut at, mut streams) = (24, [Vec::new(), Vec::new()]);
-    while at < bytes.len() {
-        let length = u32::from_le_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
-        let frame = &bytes[at + 16..at + 16 + length];
-        at += 16 + length;
+    let mut streams = [Vec::new(), Vec::new()];
+    for frame in frames(path).iter().filter(|frame| frame[23] == 6) {
         let total = u16::from_be_bytes([frame[16], frame[17]]);
         let payload = &frame[14 + 20 + usize::from(frame[46] >> 4) * 4..14 + usize::from(total)];
         let seq = u32::from_be_bytes(frame[38..42].try_into().unwrap());
@@ -97,4 +106,16 @@ pub(crate) fn read(path: &Path) -> [String; 2] {
         }
     }
     streams.map(|stream| String::from_utf8(stream).unwrap())
+}
+
+/// The frames of a classic capture.
+pub(crate) fn frames(path: &Path) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(path).unwrap();
+    let (mut at, mut frames) = (24, Vec::new());
+    while at < bytes.len() {
+        let length = u32::from_le_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
+        frames.push(bytes[at + 16..at + 16 + length].to_vec());
+        at += 16 + length;
+    }
+    frames
 }

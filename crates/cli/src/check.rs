@@ -57,3 +57,27 @@ fn check_file<R: Rules>(
         )])),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tollgate_policy::Interest;
+
+    use super::*;
+
+    #[test]
+    fn a_configuration_beside_the_rules_says_whether_tcp_is_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let (rules, plain) = (file("rules.lua", "follow = 'always'"), file("plain.toml", ""));
+        let always = file("always.toml", "follow = 'always'\n");
+        let stateless = Interest::RECEIVE_FRAME | Interest::STATELESS;
+        let follow = follow_of(&[rules.clone(), plain]);
+        assert!(unfollowed(stateless, follow).is_some());
+        assert!(unfollowed(Interest::RECEIVE_FRAME, follow).is_none());
+        assert!(unfollowed(stateless, follow_of(&[rules, always])).is_none());
+    }
+}

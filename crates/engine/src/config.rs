@@ -49,6 +49,10 @@ pub struct Config {
     pub remedies: Remedies,
     /// Whether TCP is followed at all.
     pub follow: Follow,
+    /// Whether checksums of which a sender on this machine has left the rest to its network card are
+    /// completed in packets of no followed connection, too. Right on a wire; a replay leaves them as
+    /// they were captured.
+    pub complete_checksums: bool,
     /// What is not TCP.
     pub other: OtherTraffic,
     /// Frames taken from each port, and from each other worker, in a turn. More make cache misses
@@ -155,6 +159,7 @@ impl Default for Config {
             midstream: Midstream::Drop,
             remedies: Remedies::default(),
             follow: Follow::AsRules,
+            complete_checksums: true,
             other: OtherTraffic::Pass,
             // A guess: lookups in batches of 32 cost least with a million flows, see the
             // measurements of the flow table; 64 leave room for what is not a lookup.

@@ -63,7 +63,7 @@ pub struct Counters {
     pub rsts_repeated: u64,
     /// RSTs that could not be forged: no frame, or the way to the endpoint is not known.
     pub rsts_failed: u64,
-    /// Packets whose partial checksum was completed.
+    /// Packets of any protocol whose partial checksum was completed.
     pub checksums_completed: u64,
     /// Packets that brought something new with a gap before it: they were kept, or left with a copy kept.
     pub out_of_order: u64,

@@ -40,6 +40,6 @@ pub use link_header::LinkHeader;
 pub use options::{Options, SackBlocks, Timestamps};
 pub use packet::{Packet, Rejected};
 pub use refusal::{Malformed, Other, Refusal};
-pub use repair::repair_checksums;
+pub use repair::{complete_partial, repair_checksums};
 pub use seq::Seq;
 pub use timestamp::Timestamp;

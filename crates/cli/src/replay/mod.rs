@@ -46,6 +46,7 @@ pub fn configure(args: &ReplayArgs) -> anyhow::Result<Config> {
 pub fn engine_config(config: &Config, report_connections: bool) -> tollgate_engine::Config {
     tollgate_engine::Config {
         mtu: u32::MAX,
+        complete_checksums: false,
         report_connections,
         hash_keys: [1, 2, 3, 4],
         ..config.engine()

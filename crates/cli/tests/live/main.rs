@@ -18,6 +18,7 @@ mod half_resets;
 mod hang;
 mod icmp;
 mod lab;
+mod marker;
 mod overlaps;
 mod program;
 mod raw_peer;

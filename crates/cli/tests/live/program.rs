@@ -26,8 +26,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
 enum RulesOf<'a> {
     /// A script's text.
     Lua(&'a str),
-    /// `scramble`'s: the program is this one, started once more.
-    Scrambler,
+    /// In Rust: the program is this one, started once more for that "test".
+    BuiltIn(&'static str),
 }
 
 const METRICS: &str = "127.0.0.1:9460";
@@ -85,7 +85,12 @@ impl Program {
 
     /// The program with the rules of `scramble`.
     pub(crate) fn start_scrambler(lab: &Lab, workers: u16) -> Self {
-        Self::spawn_configured(lab, RulesOf::Scrambler, workers, CONFIG, &[]).started(lab)
+        Self::start_built_in(lab, "scramble::the_program_with_the_scrambler", workers)
+    }
+
+    /// The program with rules in Rust, which a "test" of this binary makes.
+    pub(crate) fn start_built_in(lab: &Lab, test: &'static str, workers: u16) -> Self {
+        Self::spawn_configured(lab, RulesOf::BuiltIn(test), workers, CONFIG, &[]).started(lab)
     }
 
     fn started(self, lab: &Lab) -> Self {
@@ -138,10 +143,9 @@ impl Program {
                 command.args(&arguments).arg("--rules").arg(path);
                 command
             }
-            RulesOf::Scrambler => {
+            RulesOf::BuiltIn(test) => {
                 let mut command = Command::new(std::env::current_exe().expect("it runs"));
-                let test = ["--exact", "scramble::the_program_with_the_scrambler"];
-                command.args(test).args(["--ignored", "--nocapture"]);
+                command.args(["--exact", test]).args(["--ignored", "--nocapture"]);
                 command.env(scramble::ARGUMENTS, arguments.join("\n"));
                 command
             }

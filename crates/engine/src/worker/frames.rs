@@ -11,7 +11,7 @@
 
 use tollgate_link::{Link, Port};
 use tollgate_policy::{Policy, Route};
-use tollgate_wire::{Datagram, Malformed, Packet, Refusal, Rejected, Timestamp};
+use tollgate_wire::{Datagram, Malformed, Packet, Refusal, Rejected, Timestamp, complete_partial};
 
 use super::Worker;
 use crate::config::OtherTraffic;
@@ -68,9 +68,17 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// A frame that has arrived, to its end.
-    pub(super) fn begin(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
+    pub(super) fn begin(&mut self, mut frame: L::Frame, port: Port, now: Timestamp) {
+        self.complete(&mut frame);
         self.pending.push(Pending { step: Step::Received(frame), port, generation: 0 });
         self.settle_frames(now);
+    }
+
+    /// Completes a checksum that was left to a network card that is not there.
+    pub(super) fn complete(&mut self, frame: &mut L::Frame) {
+        if self.config.complete_checksums && complete_partial(frame.as_mut()) {
+            self.ports.counters.checksums_completed += 1;
+        }
     }
 
     /// Until nothing is under way: first what is to leave, then what was made.

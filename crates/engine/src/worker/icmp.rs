@@ -128,7 +128,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// Lets a frame cross of which nothing is known, or not.
-    pub(super) fn cross(&mut self, frame: L::Frame, port: Port, other: Other) {
+    pub(super) fn cross(&mut self, mut frame: L::Frame, port: Port, other: Other) {
+        if !self.rules.goes_one_by_one() {
+            self.complete(&mut frame);
+        }
         match self.config.other {
             OtherTraffic::Pass => self.ports.pass(frame, port.peer(), other),
             OtherTraffic::Drop => self.ports.drop(frame, Reason::Cause(Cause::Other)),

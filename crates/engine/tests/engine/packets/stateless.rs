@@ -60,6 +60,25 @@ fn without_a_listener_of_datagrams_nothing_is_put_together_or_judged() {
 }
 
 #[test]
+fn checksums_left_to_a_card_are_completed_unless_this_is_a_replay() {
+    let good = Frame::client(1, 1, ACK, b"partial").bytes();
+    // The sum of the pseudo-header alone, not inverted.
+    let mut half = good.clone();
+    let (addresses, segment_len) = (&good[26..34], 27);
+    let words = addresses.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let sum = words.sum::<u32>() + 6 + segment_len;
+    half[50..52].copy_from_slice(&(((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());
+    assert_ne!(half, good);
+    for complete_checksums in [true, false] {
+        let config = Config { complete_checksums, ..small() };
+        let mut booth = Booth::with(config, Looker::accepting(STATELESS));
+        let expected = if complete_checksums { &good } else { &half };
+        assert_eq!(booth.put(Port::A, &half), [(Port::B, expected.clone())]);
+        assert_eq!(booth.finish().checksums_completed, u64::from(complete_checksums));
+    }
+}
+
+#[test]
 fn the_configuration_can_have_connections_followed_all_the_same() {
     let config = Config { follow: Follow::Always, ..small() };
     let mut booth = Booth::with(config, Looker::accepting(STATELESS));
