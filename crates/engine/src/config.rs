@@ -53,6 +53,9 @@ pub struct Config {
     /// completed in packets of no followed connection, too. Right on a wire; a replay leaves them as
     /// they were captured.
     pub complete_checksums: bool,
+    /// Whether what rules make leaves in one order with all other frames, whatever the port: for a
+    /// replay, whose capture has one order only. It costs a call of the link for each.
+    pub in_order: bool,
     /// What is not TCP.
     pub other: OtherTraffic,
     /// Frames taken from each port, and from each other worker, in a turn. More make cache misses
@@ -160,6 +163,7 @@ impl Default for Config {
             remedies: Remedies::default(),
             follow: Follow::AsRules,
             complete_checksums: true,
+            in_order: false,
             other: OtherTraffic::Pass,
             // A guess: lookups in batches of 32 cost least with a million flows, see the
             // measurements of the flow table; 64 leave room for what is not a lookup.

@@ -7,6 +7,7 @@ use tollgate_tcp::reset::Rst;
 use tollgate_wire::forge::{Ends, Forged, HEADER_LEN_MAX};
 use tollgate_wire::{Datagram, Direction, LinkHeader, Other, Packet};
 
+use crate::Config;
 use crate::counters::{Cause, Counters, Reason};
 use crate::fragments;
 use crate::identity::Identity;
@@ -35,17 +36,17 @@ struct Outbox<F> {
 }
 
 impl<L: Link> Ports<L> {
-    pub(crate) fn new(link: L, neighbours: Neighbours, batch_max: usize, mtu: u32) -> Self {
-        let outbox =
-            || Outbox { frames: Vec::with_capacity(OUTBOX_BATCHES * batch_max.max(1)), bytes: 0 };
+    pub(crate) fn new(link: L, neighbours: Neighbours, config: &Config) -> Self {
+        let room = OUTBOX_BATCHES * config.batch_max.max(1);
+        let outbox = || Outbox { frames: Vec::with_capacity(room), bytes: 0 };
         Self {
             link,
             counters: Counters::default(),
             neighbours,
-            transit: Transit::new(),
+            transit: Transit::new(config.in_order),
             a: outbox(),
             b: outbox(),
-            mtu,
+            mtu: config.mtu,
             identification: 0,
         }
     }
@@ -126,8 +127,22 @@ impl<L: Link> Ports<L> {
     pub(crate) fn send(&mut self, frame: L::Frame, port: Port) {
         if self.transit.gated {
             self.transit.depart(frame, port);
+        } else if self.transit.leaves_at_once() {
+            self.post_in_order(frame, port);
         } else {
             self.post(frame, port);
+        }
+    }
+
+    /// Puts a frame into a port's batch; one that a rule made leaves at once if the order matters.
+    pub(crate) fn post_in_order(&mut self, frame: L::Frame, port: Port) {
+        let at_once = self.transit.leaves_at_once();
+        if at_once {
+            self.flush();
+        }
+        self.post(frame, port);
+        if at_once {
+            self.flush();
         }
     }
 
@@ -161,7 +176,7 @@ impl<L: Link> Ports<L> {
     }
 
     /// Puts a frame into a port's batch.
-    pub(crate) fn post(&mut self, frame: L::Frame, port: Port) {
+    fn post(&mut self, frame: L::Frame, port: Port) {
         if self.outbox(port).is_full() {
             self.flush_port(port);
         }

@@ -11,6 +11,8 @@ use tollgate_policy::{Route, Side};
 pub(crate) struct Transit<F> {
     /// Rules see what leaves: it waits in `departing` until they have.
     pub(crate) gated: bool,
+    /// What rules make leaves in one order with all other frames, whatever the port.
+    in_order: bool,
     /// What is to leave, in order.
     departing: VecDeque<Departing<F>>,
     /// What rules have made during the events of connections and of sending, and is to be received
@@ -44,9 +46,10 @@ pub(crate) struct Made<F> {
 }
 
 impl<F> Transit<F> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(in_order: bool) -> Self {
         Self {
             gated: false,
+            in_order,
             departing: VecDeque::new(),
             reentering: VecDeque::new(),
             generation: 0,
@@ -58,6 +61,11 @@ impl<F> Transit<F> {
     pub(crate) const fn begin(&mut self) {
         self.made = 0;
         self.generation = 0;
+    }
+
+    /// Whether the frame at hand must leave before any other does, at either port.
+    pub(crate) const fn leaves_at_once(&self) -> bool {
+        self.in_order && self.generation > 0
     }
 
     /// The generation of a frame that rules make now, if they may make another one; it counts then.

@@ -277,10 +277,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// A frame on its way out.
     fn depart(&mut self, departing: Departing<L::Frame>, now: Timestamp) {
         let Departing { frame, port, generation, asked } = departing;
-        if asked || !self.rules.wants(FrameEvent::Send) {
-            return self.ports.post(frame, port);
-        }
         self.ports.transit.generation = generation;
+        if asked || !self.rules.wants(FrameEvent::Send) {
+            return self.ports.post_in_order(frame, port);
+        }
         let Some(frame) = self.ask(FrameEvent::Send, frame, port.peer(), now) else {
             return self.send_made_meanwhile();
         };

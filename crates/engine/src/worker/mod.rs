@@ -138,7 +138,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let batch = config.batch_max.max(1);
         let arrivals = batch * (2 + config.workers.saturating_sub(1));
         let rules = Rules::new(policy, &config);
-        let mut ports = Ports::new(link, Neighbours::new(hasher.clone()), batch, config.mtu);
+        let mut ports = Ports::new(link, Neighbours::new(hasher.clone()), &config);
         ports.transit.gated = rules.wants(FrameEvent::Send);
         Self {
             ports,

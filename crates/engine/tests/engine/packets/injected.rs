@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use tollgate_link::Port;
+use tollgate_engine::{Config, Mesh, Worker};
+use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{Interest, Route, Side, Verdict};
+use tollgate_wire::Timestamp;
 
 use super::policy::{Booth, Event, FRAMES, Looker, made};
 use super::traffic::{arp, ping, udp};
-use crate::common::{ACK, Frame, SYN, handshake};
+use crate::common::{self, ACK, SYN, handshake, small};
 
 const MAKING: Interest = FRAMES.union(Interest::INJECT);
 
@@ -63,11 +65,97 @@ fn what_is_received_on_seeing_a_frame_has_its_effect_before_it() {
     booth.finish();
 }
 
+/// A link that remembers in which order frames left, whatever the port.
+#[derive(Debug, Default)]
+struct Ordered {
+    arriving: Vec<(Port, OneFrame)>,
+    left: Vec<(Port, Vec<u8>)>,
+}
+
+#[derive(Debug)]
+struct OneFrame(Vec<u8>);
+
+impl AsRef<[u8]> for OneFrame {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsMut<[u8]> for OneFrame {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Frame for OneFrame {
+    fn capacity(&self) -> usize {
+        2048
+    }
+
+    fn set_len(&mut self, len: usize) -> bool {
+        self.0.resize(len, 0);
+        true
+    }
+}
+
+impl Link for Ordered {
+    type Frame = OneFrame;
+
+    fn receive(&mut self, port: Port, batch: &mut Vec<OneFrame>) -> usize {
+        let before = batch.len();
+        batch.extend(self.arriving.extract_if(.., |(at, _)| *at == port).map(|(_, frame)| frame));
+        batch.len() - before
+    }
+
+    fn transmit(&mut self, port: Port, batch: &mut Vec<OneFrame>) -> usize {
+        let sent = batch.len();
+        self.left.extend(batch.drain(..).map(|frame| (port, frame.0)));
+        sent
+    }
+
+    fn release(&mut self, _: OneFrame) {}
+
+    fn frame(&mut self) -> Option<OneFrame> {
+        Some(OneFrame(Vec::new()))
+    }
+}
+
+#[test]
+fn in_a_replay_all_that_rules_make_leaves_in_order_whatever_the_port() {
+    for interest in [MAKING, MAKING.difference(Interest::SEND_FRAME)] {
+        let policy = Looker::new(interest, |event, frame, injected| {
+            if event == Event::Frame && frame.bytes().ends_with(b"own") {
+                injected.push_back(made(&udp(b"first"), Side::A, Route::Send));
+                injected.push_back(made(&udp(b"second"), Side::B, Route::Send));
+                injected.push_back(made(&udp(b"third"), Side::A, Route::Receive));
+                injected.push_back(made(&udp(b"fourth"), Side::B, Route::Receive));
+            }
+            Verdict::Accept
+        });
+        let config = Config { in_order: true, ..small() };
+        let mut worker = Worker::new(config, Ordered::default(), policy, Mesh::alone());
+        worker.link_mut().arriving.push((Port::A, OneFrame(udp(b"own"))));
+        worker.poll(Timestamp::from_secs(1));
+        let left = &worker.link().left;
+        let left: Vec<_> =
+            left.iter().map(|(port, bytes)| (*port, super::traffic::name(bytes))).collect();
+        let expected = [
+            (Port::B, "udp first"),
+            (Port::A, "udp second"),
+            (Port::B, "udp third"),
+            (Port::A, "udp fourth"),
+            (Port::B, "udp own"),
+        ];
+        assert_eq!(left, expected.map(|(port, name)| (port, name.to_owned())));
+        assert_eq!(worker.counters().balance(), 0);
+    }
+}
+
 #[test]
 fn a_connection_can_be_made_of_injected_packets() {
     let interest = MAKING | Interest::EVENTS;
     let mut frames = handshake().to_vec();
-    frames.push(Frame::client(1, 1, ACK, b"forged"));
+    frames.push(common::Frame::client(1, 1, ACK, b"forged"));
     let policy = Looker::new(interest, move |event, frame, injected| {
         if event == Event::Frame && frame.bytes()[13] == 6 {
             for frame in &frames {
@@ -97,7 +185,7 @@ fn events_of_a_connection_can_make_frames_too() {
     ];
     let mut booth = Booth::new(policy);
     let mut out = Vec::new();
-    for frame in handshake().into_iter().chain([Frame::client(1, 1, ACK, b"data")]) {
+    for frame in handshake().into_iter().chain([common::Frame::client(1, 1, ACK, b"data")]) {
         out.extend(booth.put(frame.port(), &frame.bytes()));
     }
     let names: Vec<_> = out.iter().map(|(_, bytes)| super::traffic::name(bytes)).collect();
@@ -180,7 +268,7 @@ fn nobody_is_asked_without_the_interest() {
     let mut policy = Looker::accepting(Interest::RECEIVE_FRAME);
     policy.injected.push_back(made(&udp(b"never"), Side::A, Route::Send));
     let mut booth = Booth::new(policy);
-    let syn = Frame::client(0, 0, SYN, b"").bytes();
+    let syn = common::Frame::client(0, 0, SYN, b"").bytes();
     assert_eq!(booth.put(Port::A, &syn).len(), 1);
     assert_eq!(booth.events(), ["frame a tcp"]);
     booth.finish();
