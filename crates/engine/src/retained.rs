@@ -8,10 +8,11 @@
 //! has been acknowledged nothing for a while gives up what it has ([`Retained::next_silent`]): a
 //! receiver that never answers would keep it until its connection expires.
 
+use std::hash::RandomState;
 use std::ops::Range;
 use std::time::Duration;
 
-use tollgate_tcp::Retention;
+use tollgate_tcp::{Copied, Retention};
 use tollgate_wire::{Seq, Timestamp};
 
 use crate::Config;
@@ -31,6 +32,9 @@ pub(crate) struct Retained {
     direction_bytes_max: u32,
     /// Nothing leaves that is not remembered.
     withholds: bool,
+    /// For digests of what is forgotten: a secret, and of no influence but on whether two segments are
+    /// found the same, which they are.
+    key: RandomState,
     hand: Hand,
     /// Emptied, to be used again: the last one first, for it is still in the cache. So a flow whose
     /// segments are acknowledged one by one allocates nothing.
@@ -55,6 +59,7 @@ impl Retained {
             bytes_max: config.retained_bytes_max,
             direction_bytes_max: config.retained_direction_bytes_max,
             withholds: config.remedies.memory == Remedy::DropPacket,
+            key: RandomState::new(),
             hand: Hand { at: u32::MAX, began: Timestamp::default() },
             spare: Vec::with_capacity(SPARE_MAX),
         }
@@ -90,8 +95,13 @@ impl Retained {
             retention
         });
         let before = sizes(retention);
-        retention.record(seq, fresh, most);
+        retention.record(seq, fresh, most, &self.key);
         self.resized(before, sizes(retention));
+    }
+
+    /// Makes a copy say what the first one said, as far as that is known.
+    pub(crate) fn check(&self, kept: &Retention, seq: Seq, copy: &mut [u8]) -> Copied {
+        kept.check(seq, copy, &self.key)
     }
 
     /// Whether `len` bytes more may leave: false if they could not be remembered, and their next copy
@@ -252,8 +262,8 @@ mod tests {
         retained.forget(&mut first);
         retained.record(&mut second, Seq(12), b"x");
         let mut copy = *b"yx";
-        let outcome = second.as_ref().unwrap().check(Seq(11), &mut copy);
-        assert_eq!(outcome, tollgate_tcp::Copied::Unknown { bytes: 1, rewritten: false });
+        let outcome = retained.check(second.as_ref().unwrap(), Seq(11), &mut copy);
+        assert_eq!(outcome, Copied::Unknown { bytes: 1, rewritten: false });
         assert_eq!(retained.bytes(), 1);
     }
 

@@ -81,11 +81,12 @@ fn retained(c: &mut Criterion) {
     let mut group = c.benchmark_group("retained");
     group.throughput(Throughput::Bytes(u64::from(LEN)));
     let payload = frame();
+    let key = std::hash::RandomState::new();
     let mut retention = Retention::new(Seq(0));
     let mut seq = Seq(0);
     group.bench_function("remember and forget", |b| {
         b.iter(|| {
-            retention.record(seq, black_box(&payload.0), 1 << 20);
+            retention.record(seq, black_box(&payload.0), 1 << 20, &key);
             seq += LEN;
             // A window of 64 segments is in flight.
             retention.acknowledged(seq - 64 * LEN);
@@ -93,7 +94,7 @@ fn retained(c: &mut Criterion) {
     });
     let mut copy = frame();
     group.bench_function("verify a copy", |b| {
-        b.iter(|| retention.check(seq - 32 * LEN, black_box(&mut copy.0)));
+        b.iter(|| retention.check(seq - 32 * LEN, black_box(&mut copy.0), &key));
     });
     group.finish();
 }

@@ -18,6 +18,7 @@ mod half;
 mod handshake;
 mod invalid;
 mod reassembler;
+mod receipts;
 pub mod reset;
 mod retention;
 mod segment;

@@ -1,21 +1,25 @@
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
 use tollgate_wire::Seq;
+
+use crate::receipts::{Receipts, digest};
 
 /// The bytes of one direction that have left and that the receiver has not acknowledged: what a later
 /// copy of them is made equal to, so that no two copies that leave differ (the receiver may have lost
 /// the first, or may throw away what it has only acknowledged selectively, RFC 2018 section 8).
 ///
 /// It is a copy of its own, which costs one pass over each payload and as much memory as is in
-/// flight, up to a bound; beyond it the oldest bytes are forgotten, since the newest are the ones
-/// most likely to be sent again unchanged. Keeping the frames instead costs no pass but pins a whole
-/// buffer for each segment, however small; keyed hashes would be smaller still, but cannot verify a
-/// segment that is cut anew, and a sender whose path MTU shrank cuts all of them anew.
+/// flight, up to a bound; beyond it the oldest segments are forgotten but for a keyed digest of each.
+/// Keeping the frames instead costs no pass but pins a whole buffer for each segment, however small;
+/// digests of all would be smaller still, but cannot verify a segment that is cut anew, and a sender
+/// whose path MTU shrank cuts all of them anew.
 #[derive(Clone, Debug, Default)]
 pub struct Retention {
     /// The number of the first byte in `bytes`.
     first: Seq,
     bytes: VecDeque<u8>,
+    receipts: Receipts,
     moved: bool,
 }
 
@@ -39,35 +43,44 @@ pub enum Copied {
 impl Retention {
     /// Nothing yet of a stream whose first byte has the number `start`.
     #[must_use]
-    pub const fn new(start: Seq) -> Self {
-        Self { first: start, bytes: VecDeque::new(), moved: true }
+    pub fn new(start: Seq) -> Self {
+        Self { first: start, moved: true, ..Self::default() }
     }
 
-    /// Remembers `fresh` bytes that leave at `seq` for the first time, `bytes_max` in all.
-    pub fn record(&mut self, seq: Seq, fresh: &[u8], bytes_max: u32) {
+    /// Remembers `fresh` bytes that leave at `seq` for the first time, `bytes_max` in all. What has no
+    /// room any more leaves a digest with `key`, which is the same for all calls and a secret.
+    pub fn record(&mut self, seq: Seq, fresh: &[u8], bytes_max: u32, key: &impl BuildHasher) {
         if fresh.is_empty() {
             return;
         }
         if seq != self.end() {
             // Something was skipped, or not recorded: what is before cannot be told from it.
-            self.bytes.clear();
-            self.first = seq;
+            self.restart(seq);
         }
-        // The oldest go, for the newest are the most likely to be sent again; and they go first, so that the
-        // memory need not grow for both.
+        // They go first, so that the memory need not grow for both.
         let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let over = (self.bytes.len() + fresh.len()).saturating_sub(most);
-        let old = over.min(self.bytes.len());
-        self.forget(old);
+        if over > 0 {
+            self.demote(over, key);
+        }
+        self.receipts.sent(seq);
         self.bytes.extend(fresh);
-        self.forget(over - old);
+        if fresh.len() > most {
+            // A segment without its beginning has no receipt.
+            self.receipts.clear();
+            self.forget(fresh.len() - most);
+            self.receipts.sent(self.first);
+        }
     }
 
     /// Forgets what the receiver has acknowledged cumulatively.
     pub fn acknowledged(&mut self, ack: Seq) {
         let count = usize::try_from(ack.distance(self.first)).unwrap_or(0);
-        self.moved |= count > 0;
+        self.moved |= self.receipts.acknowledged(ack) || count > 0;
         self.forget(count.min(self.bytes.len()));
+        if self.bytes.is_empty() {
+            self.receipts.clear();
+        }
     }
 
     /// Whether it is new, or the receiver has acknowledged some of it, since this was last asked.
@@ -79,6 +92,7 @@ impl Retention {
     /// used again.
     pub fn restart(&mut self, start: Seq) {
         self.bytes.clear();
+        self.receipts.clear();
         self.first = start;
         self.moved = true;
     }
@@ -91,22 +105,21 @@ impl Retention {
     /// Gives memory back beyond what `capacity` bytes need.
     pub fn shrink_to(&mut self, capacity: usize) {
         self.bytes.shrink_to(capacity);
+        self.receipts.shrink();
     }
 
-    /// Makes every byte of `copy` that has left before equal to what left. Bytes beyond those are
-    /// not touched: they are new.
-    pub fn check(&self, seq: Seq, copy: &mut [u8]) -> Copied {
+    /// Makes every byte of `copy` that has left before equal to what left; `key` as for
+    /// [`Retention::record`]. Bytes beyond those are not touched: they are new.
+    pub fn check(&self, seq: Seq, copy: &mut [u8], key: &impl BuildHasher) -> Copied {
         let ahead = seq.distance(self.first);
         let skip = usize::try_from(ahead).unwrap_or(0);
-        let unknown = usize::try_from(-i64::from(ahead)).unwrap_or(0).min(copy.len());
-        let (front, back) = self.bytes.as_slices();
-        let mut rest = copy.get_mut(unknown..).unwrap_or_default();
+        let mut unknown = usize::try_from(-i64::from(ahead)).unwrap_or(0).min(copy.len());
+        let (old, mut rest) = copy.split_at_mut(unknown);
+        if unknown > 0 && self.receipts.verify(seq, old, key) {
+            unknown = 0;
+        }
         let mut rewritten = false;
-        let halves = [
-            front.get(skip..).unwrap_or_default(),
-            back.get(skip.saturating_sub(front.len())..).unwrap_or_default(),
-        ];
-        for kept in halves {
+        for kept in self.halves(skip) {
             let (now, later) = rest.split_at_mut(kept.len().min(rest.len()));
             if let Some(kept) = kept.get(..now.len()).filter(|kept| *kept != now) {
                 now.copy_from_slice(kept);
@@ -124,7 +137,7 @@ impl Retention {
     /// Bytes of memory that it takes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.receipts.memory()
     }
 
     /// Bytes that are remembered.
@@ -144,6 +157,37 @@ impl Retention {
         self.first + u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
     }
 
+    /// The bytes from `skip` on, in two parts.
+    fn halves(&self, skip: usize) -> [&[u8]; 2] {
+        let (front, back) = self.bytes.as_slices();
+        [
+            front.get(skip..).unwrap_or_default(),
+            back.get(skip.saturating_sub(front.len())..).unwrap_or_default(),
+        ]
+    }
+
+    /// Forgets whole segments, the oldest first, `over` bytes at least if there are as many: for the
+    /// newest are the most likely to be sent again.
+    #[cold]
+    fn demote(&mut self, over: usize, key: &impl BuildHasher) {
+        let mut gone = 0;
+        while gone < over.min(self.bytes.len()) {
+            let end = self.receipts.oldest_end().unwrap_or_else(|| self.end());
+            let until = usize::try_from(end.distance(self.first)).unwrap_or(0);
+            let [front, back] = self.halves(gone);
+            let len = until.saturating_sub(gone);
+            let parts = [
+                front.get(..len.min(front.len())).unwrap_or_default(),
+                back.get(..len.saturating_sub(front.len())).unwrap_or_default(),
+            ];
+            let digest = digest(parts, key);
+            self.receipts.demote(digest);
+            debug_assert!(until > gone, "each segment has bytes");
+            gone = until.max(gone + 1);
+        }
+        self.forget(gone.min(self.bytes.len()));
+    }
+
     fn forget(&mut self, count: usize) {
         self.bytes.drain(..count);
         self.first += u32::try_from(count).unwrap_or(u32::MAX);
@@ -152,6 +196,7 @@ impl Retention {
         if self.bytes.capacity() > MEMORY_MIN.max(4 * self.bytes.len()) && !self.bytes.is_empty() {
             self.bytes.shrink_to(2 * self.bytes.len());
         }
+        self.receipts.shrink();
     }
 }
 
@@ -160,18 +205,22 @@ const MEMORY_MIN: usize = 2048;
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasherDefault, DefaultHasher};
+
     use super::*;
+
+    const KEY: BuildHasherDefault<DefaultHasher> = BuildHasherDefault::new();
 
     fn kept(text: &str) -> Retention {
         let mut retention = Retention::new(Seq(u32::MAX));
-        retention.record(Seq(u32::MAX), text.as_bytes(), 100);
+        retention.record(Seq(u32::MAX), text.as_bytes(), 100, &KEY);
         retention
     }
 
     #[track_caller]
     fn check(retention: &Retention, seq: Seq, copy: &str, outcome: Copied, becomes: &str) {
         let mut bytes = copy.as_bytes().to_vec();
-        assert_eq!(retention.check(seq, &mut bytes), outcome);
+        assert_eq!(retention.check(seq, &mut bytes, &KEY), outcome);
         assert_eq!(String::from_utf8(bytes).unwrap(), becomes);
     }
 
@@ -195,10 +244,12 @@ mod tests {
         check(&retention, Seq(0), "XX", unknown(1, true), "Xc");
         check(&retention, Seq(0), "Xcd", unknown(1, false), "Xcd");
         retention.acknowledged(Seq(0));
-        retention.record(Seq(2), b"", 5);
-        retention.record(Seq(5), b"ghij", 5);
-        assert_eq!(retention.len(), 5);
-        check(&retention, Seq(1), "XXXXXXXX", unknown(3, true), "XXXfghij");
+        retention.record(Seq(2), b"", 5, &KEY);
+        // Whole segments go, so that a copy of one can be verified by its digest.
+        retention.record(Seq(5), b"ghij", 5, &KEY);
+        assert_eq!(retention.len(), 4);
+        check(&retention, Seq(1), "XXXXXXXX", unknown(4, true), "XXXXghij");
+        check(&retention, Seq(1), "cdefXX", Copied::Rewritten, "cdefgh");
         retention.acknowledged(Seq(9));
         assert!(retention.is_empty());
         check(&retention, Seq(9), "new", Copied::Verified, "new");
@@ -207,7 +258,7 @@ mod tests {
     #[test]
     fn memory_follows_what_is_in_flight_downwards() {
         let mut retention = Retention::new(Seq(0));
-        retention.record(Seq(0), &[7; 1_000_000], 1_000_000);
+        retention.record(Seq(0), &[7; 1_000_000], 1_000_000, &KEY);
         for ack in [600_000, 900_000, 990_000, 999_999] {
             retention.acknowledged(Seq(ack));
             let bound = MEMORY_MIN.max(4 * retention.len());

@@ -48,7 +48,7 @@ impl<F: Frame> Flow<F> {
         let seq = data_seq(packet);
         let copy = usize::try_from(old).ok().and_then(|old| packet.payload_mut().get_mut(..old));
         let outcome = match (&self.kept[direction], copy) {
-            (Some(kept), Some(copy)) => kept.check(seq, copy),
+            (Some(kept), Some(copy)) => cx.retained.check(kept, seq, copy),
             _ if old == 0 => Copied::Verified,
             _ => Copied::Unknown { bytes: old, rewritten: false },
         };

@@ -207,3 +207,30 @@ fn a_connection_that_begins_anew_remembers_nothing_of_the_last() {
     }
     gate.finish();
 }
+
+/// More is in flight than may be kept. What was lost of it behind us must come again, or its connection
+/// would stand still for ever.
+#[test]
+fn a_copy_cut_as_the_first_leaves_though_its_bytes_are_not_kept() {
+    let mut gate = Gate::with(Config { retained_direction_bytes_max: 4, ..small() });
+    gate.establish();
+    let segments = [data(1, b"1234"), data(5, b"5678"), data(9, b"9abc"), data(13, b"defg")];
+    for frame in &segments {
+        assert_eq!(gate.put(frame), [frame.crossed()]);
+    }
+    assert_eq!(gate.worker.gauges().retained_bytes, 4);
+    for frame in segments.iter().chain([&data(1, b"12345678"), &data(5, b"56789abcdefghi")]) {
+        assert_eq!(gate.put(frame), [frame.crossed()]);
+    }
+    assert_eq!(gate.worker.counters().forgotten, 0);
+    // Cut in another way, or with other bytes, it is not known to be the same.
+    for copy in [data(1, b"12"), data(3, b"34"), data(5, b"EVIL")] {
+        assert_eq!(
+            gate.put(&copy),
+            [with(&data(copy.seq - 1000 + copy.payload.len() as u32, b""), b"")]
+        );
+    }
+    gate.put(&Frame::server(1, 3, ACK, b""));
+    assert_eq!(gate.put(&data(5, b"5678")), [data(5, b"5678").crossed()]);
+    assert_eq!(gate.finish().forgotten, 3);
+}

@@ -9,6 +9,8 @@ use rand::{Rng, SeedableRng};
 use tollgate_tcp::{Change, EditedStream, Retention};
 use tollgate_wire::Seq;
 
+use crate::support::KEY;
+
 /// Changes as a rule makes them: offset, bytes erased, bytes in their place.
 type Changes = Vec<(usize, usize, Vec<u8>)>;
 
@@ -48,7 +50,7 @@ impl Run {
         let before = rng.random_range(0..input.len());
         let known = rng.random_range(0..=before);
         let mut kept = Retention::new(start);
-        kept.record(start, &input[..before], 10_000);
+        kept.record(start, &input[..before], 10_000, &KEY);
         kept.acknowledged(seq_at(start, before - known));
         let window = rng.random_range(1..500);
         let edge = seq_at(start, before);

@@ -17,6 +17,7 @@ mod oracle;
 mod overlap;
 mod policies;
 mod reset;
+mod retention;
 mod support;
 mod vectors;
 mod window;

@@ -1,6 +1,7 @@
 //! A gate without frames: what the engine does with a connection, on plain values, so that a test
 //! reads as a packet script and checks both columns: what a rule sees and what leaves.
 
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 
 use proptest::prelude::*;
@@ -20,6 +21,9 @@ pub(crate) fn cases() -> ProptestConfig {
 pub(crate) fn gaps() -> impl Strategy<Value = Gap> {
     prop::sample::select(vec![Gap::Hold, Gap::Forward])
 }
+
+/// For digests of what is not kept: no secret here.
+pub(crate) const KEY: BuildHasherDefault<DefaultHasher> = BuildHasherDefault::new();
 
 pub(crate) const C: Direction = Direction::ToServer;
 pub(crate) const S: Direction = Direction::ToClient;
@@ -225,7 +229,7 @@ impl Gate {
                     let early = std::mem::take(&mut self.early);
                     if open.tracker.next(C) != open.tracker.start(C) {
                         let stream = &mut open.streams[C];
-                        stream.retention.record(open.tracker.start(C), &early, 1 << 20);
+                        stream.retention.record(open.tracker.start(C), &early, 1 << 20, &KEY);
                         stream.reassembler.skip_to(open.tracker.next(C));
                         stream.shown = early;
                     }
@@ -350,7 +354,7 @@ impl Open {
             stream.pop_all(&mut left);
         }
         stream.retention.acknowledged(self.tracker.acknowledged(direction));
-        stream.retention.check(seq, &mut packet.bytes);
+        stream.retention.check(seq, &mut packet.bytes, &KEY);
         let gap = if self.tracker.may_have_no_gap(direction) { Gap::Hold } else { gap };
         let ready = match stream.reassembler.push(seq, fin, packet, gap, limits) {
             Push::Ready(ready) => ready,
@@ -382,7 +386,7 @@ impl Stream {
                     let range = fresh.start as usize..fresh.end as usize;
                     let fresh = &bytes.make_contiguous()[range];
                     assert!(!self.ended || fresh.is_empty(), "nothing is shown after the end");
-                    self.retention.record(seq, fresh, 1 << 20);
+                    self.retention.record(seq, fresh, 1 << 20, &KEY);
                     self.shown.extend_from_slice(fresh);
                     self.ended |= fin;
                 }
@@ -395,7 +399,7 @@ impl Stream {
         let fresh = ready.fresh.start as usize..ready.fresh.end as usize;
         assert!(!self.ended || fresh.is_empty(), "nothing is shown after the end");
         let at = packet.segment().data_seq() + ready.fresh.start;
-        self.retention.record(at, &packet.bytes[fresh.clone()], 1 << 20);
+        self.retention.record(at, &packet.bytes[fresh.clone()], 1 << 20, &KEY);
         self.shown.extend_from_slice(&packet.bytes[fresh]);
         self.ended |= ready.fin;
         let has_fin = packet.flags.contains(Flags::FIN);
