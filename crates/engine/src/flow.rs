@@ -8,6 +8,7 @@ mod gap;
 mod in_flight;
 mod remedy;
 mod resume;
+mod small;
 mod stream;
 
 use std::hint::black_box;

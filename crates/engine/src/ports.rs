@@ -8,6 +8,7 @@ use tollgate_wire::forge::{Ends, Forged, HEADER_LEN_MAX};
 use tollgate_wire::{Datagram, Direction, LinkHeader, Other, Packet};
 
 use crate::Config;
+use crate::buffer::Buffer;
 use crate::counters::{Cause, Counters, Reason};
 use crate::fragments;
 use crate::identity::Identity;
@@ -189,6 +190,13 @@ impl<L: Link> Ports<L> {
     pub(crate) fn drop(&mut self, frame: L::Frame, reason: Reason) {
         self.counters.drop(reason);
         self.link.release(frame);
+    }
+
+    /// The same for a buffer of the reassembler; the frame of a small one is gone already.
+    pub(crate) fn drop_buffer(&mut self, buffer: Buffer<L::Frame>, reason: Reason) {
+        if let Some(packet) = buffer.into_packet() {
+            self.drop(packet.into_frame(), reason);
+        }
     }
 
     /// Gives a frame back whose bytes went on in another.

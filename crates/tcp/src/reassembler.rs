@@ -24,6 +24,12 @@ pub trait Payload {
     fn payload(&self) -> &[u8];
     /// The same, to make later copies equal to the first.
     fn payload_mut(&mut self) -> &mut [u8];
+
+    /// Whether it is a frame of the link, which is missing there while it is held; otherwise it is a copy,
+    /// which counts for all the memory that it takes.
+    fn is_frame(&self) -> bool {
+        true
+    }
 }
 
 /// The bytes of one direction of one connection, in order.
@@ -128,9 +134,10 @@ pub struct Forwarded {
 /// Bounds on what one direction holds behind a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Buffers; those that leave at once do not count.
+    /// Buffers that are [frames](Payload::is_frame); those that leave at once do not count.
     pub frames: u32,
-    /// Bytes of their payloads, or copies of them; the memory for copies is up to twice as much.
+    /// Bytes of their payloads, or copies of them; the memory for copies is up to twice as much, but for
+    /// buffers that are no frames it is all in here.
     pub bytes: u32,
     /// Runs of bytes without a gap in them.
     pub extents: u32,
@@ -150,9 +157,9 @@ pub enum Bound {
 /// What one direction holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Buffers.
+    /// Buffers that are [frames](Payload::is_frame).
     pub frames: u32,
-    /// Bytes of their payloads, or copies of them.
+    /// Bytes of their payloads, or copies of them and what it takes to keep them.
     pub bytes: u32,
     /// Runs of bytes without a gap in them.
     pub extents: u32,
@@ -288,6 +295,15 @@ impl<B: Payload> Reassembler<B> {
         // They lie within a window of the edge.
         let seq = |position: i64| self.next + u32::try_from(position - self.edge()).unwrap_or(0);
         held.into_iter().flat_map(HeldFrames::runs).map(move |(from, to)| (seq(from), seq(to)))
+    }
+
+    /// How many buffers are held, frames or not.
+    #[must_use]
+    pub fn held_buffers(&self) -> u32 {
+        match self.waiting.as_deref() {
+            Some(Waiting::Held(held)) => held.buffers(),
+            _ => 0,
+        }
     }
 
     /// Gives every held buffer back, in no particular order, and forgets what was copied. The stream

@@ -74,7 +74,7 @@ impl<F: Frame> Flow<F> {
         self.tracker.is_midstream() && young && (seq + bytes).at_or_before(start)
     }
 
-    /// A packet's bytes were changed: its checksum follows, and once for each connection it is told.
+    /// A packet's bytes were changed: its checksum follows.
     #[cold]
     pub(super) fn rewritten<L: Link<Frame = F>, P: Policy>(
         &mut self,
@@ -83,6 +83,16 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
     ) {
         packet.complete_checksum();
+        self.conflict(cx, direction);
+    }
+
+    /// Two copies of a byte differ: once for each connection it is told.
+    #[cold]
+    pub(super) fn conflict<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        direction: Direction,
+    ) {
         let counters = &mut cx.ports.counters;
         counters.rewritten += 1;
         if !std::mem::replace(&mut self.conflicted, true) {

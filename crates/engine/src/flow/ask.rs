@@ -54,7 +54,7 @@ impl<F: Frame> Flow<F> {
     ) {
         if self.is_read_to_the_gap(direction) {
             let first = self.streams[direction].held_runs().last();
-            let held = self.streams[direction].held().frames;
+            let held = self.streams[direction].held_buffers();
             let times = if self.sacks { 1 } else { held.min(DUPLICATES) };
             self.forge_duplicates(cx, direction, first, times);
         }

@@ -139,7 +139,7 @@ impl<F: Frame> Flow<F> {
     ) {
         let stream = &mut self.streams[direction];
         cx.held.change(stream.held(), Held::default());
-        for Buffer(packet) in stream.drain() {
+        for packet in stream.drain().filter_map(Buffer::into_packet) {
             cx.ports.counters.held -= 1;
             cx.ports.drop(packet.into_frame(), reason);
         }

@@ -73,7 +73,7 @@ impl<F: Frame> Flow<F> {
         cx: &mut Context<'_, L, P>,
         direction: Direction,
     ) {
-        if self.streams[direction].held().frames == 0 {
+        if self.streams[direction].has_left_early() {
             return;
         }
         self.let_go(cx, direction, Reason::Cause(Cause::GapTimeout));

@@ -137,10 +137,15 @@ impl<F: Frame> Flow<F> {
             let port = self.about.routes[direction].port.peer();
             let stream = &mut self.streams[direction];
             cx.held.change(stream.held(), Held::default());
-            for Buffer(packet) in stream.drain() {
-                cx.ports.counters.held -= 1;
-                cx.ports.counters.bypassed += 1;
-                cx.ports.forward(packet, port);
+            for buffer in stream.drain() {
+                match buffer {
+                    Buffer::Packet(packet) => {
+                        cx.ports.counters.held -= 1;
+                        cx.ports.counters.bypassed += 1;
+                        cx.ports.forward(packet, port);
+                    }
+                    Buffer::Small(small) => self.release_run(cx, &mut small.into(), direction),
+                }
             }
         }
         self.end(cx, Phase::Bypassed);

@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{Data, Policy, Verdict};
-use tollgate_tcp::{Early, Forwarded, Gap, Next, Push, Ready};
+use tollgate_tcp::{Early, Forwarded, Gap, Next, Payload, Push, Ready};
 use tollgate_wire::{Direction, Flags, Packet, Seq};
 
 use super::again::Agreed;
 use super::edited::News;
+use super::small::Run;
 use super::{Context, Flow};
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Turn};
 use crate::counters::{Cause, Reason};
 
 impl<F: Frame> Flow<F> {
@@ -27,10 +28,11 @@ impl<F: Frame> Flow<F> {
         if !self.may_leave(cx, &packet, seq, direction) {
             return cx.ports.drop(packet.into_frame(), Reason::Cause(cx.retained.full()));
         }
+        let Some(packet) = self.hold_small(cx, packet, seq, fin, direction) else { return };
         let gap = self.gap(cx, direction);
         let stream = &mut self.streams[direction];
         let before = stream.held();
-        match stream.push(seq, fin, Buffer(packet), gap, &cx.held.limits) {
+        match stream.push(seq, fin, Buffer::Packet(packet), gap, &cx.held.limits) {
             Push::Ready(ready) => self.deliver(cx, ready, direction, port),
             Push::Held => {
                 cx.held.change(before, stream.held());
@@ -42,16 +44,18 @@ impl<F: Frame> Flow<F> {
                 cx.held.change(before, stream.held());
                 self.leave_early(cx, early, direction, port);
             }
-            Push::Duplicate(Buffer(packet)) => {
+            Push::Duplicate(buffer) => {
                 cx.ports.counters.retransmitted += 1;
-                self.repeat(cx, packet, direction, port);
+                if let Some(packet) = buffer.into_packet() {
+                    self.repeat(cx, packet, direction, port);
+                }
             }
-            Push::Redundant(Buffer(packet)) => {
-                cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
+            Push::Redundant(buffer) => {
+                cx.ports.drop_buffer(buffer, Reason::Cause(Cause::Redundant));
                 self.ask(cx, direction, seq);
             }
-            Push::Full(Buffer(packet), bound) => {
-                cx.ports.drop(packet.into_frame(), Reason::Cause(cx.held.full(bound)));
+            Push::Full(buffer, bound) => {
+                cx.ports.drop_buffer(buffer, Reason::Cause(cx.held.full(bound)));
             }
         }
     }
@@ -98,14 +102,16 @@ impl<F: Frame> Flow<F> {
         let mut verdict = Verdict::Accept;
         if cx.rules.wants_data() && (fresh > 0 || first.fin) {
             let mut data = Data::new(offset - u64::from(fresh), first.fin);
-            data.push(range(first.buffer.0.payload(), &first.fresh));
+            data.push(range(first.buffer.payload(), &first.fresh));
             verdict = self.show(cx, &mut data, direction);
         }
         if verdict == Verdict::Accept {
             self.tracker.forwarded(direction, edge);
-            self.release(cx, first, direction, port);
+            if let Turn::Packet(first) = Turn::of(first) {
+                self.release(cx, first, direction, port);
+            }
         } else {
-            cx.ports.drop(first.buffer.0.into_frame(), Reason::Refused(verdict));
+            cx.ports.drop_buffer(first.buffer, Reason::Refused(verdict));
             self.condemn(cx, verdict);
         }
     }
@@ -157,26 +163,62 @@ impl<F: Frame> Flow<F> {
         if verdict == Verdict::Accept {
             self.tracker.forwarded(direction, edge);
         }
-        for part in ready.drain(..) {
-            match (part, verdict) {
-                (Next::Held(mut ready), Verdict::Accept) => {
-                    self.renew_timestamp(&mut ready.buffer.0, direction);
-                    self.release(cx, ready, direction, port);
-                }
-                (Next::Held(ready), _) => {
-                    cx.ports.drop(ready.buffer.0.into_frame(), Reason::Refused(verdict));
-                }
-                (Next::Forwarded(forwarded), Verdict::Accept) => {
-                    self.remember(cx, &forwarded, direction);
-                }
-                (Next::Forwarded(_), _) => {}
-            }
+        if verdict == Verdict::Accept {
+            self.release_all(cx, &mut ready, direction, port);
         }
+        self.refuse_all(cx, &mut ready, verdict);
         *cx.ready = ready;
         if verdict != Verdict::Accept {
             self.condemn(cx, verdict);
         }
         verdict
+    }
+
+    /// Sends what has become readable together and was shown, and remembers what had left before.
+    pub(super) fn release_all<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        ready: &mut Vec<Next<Buffer<F>>>,
+        direction: Direction,
+        port: Port,
+    ) {
+        let waited = ready.len() > 1;
+        let mut run = Run::default();
+        for part in ready.drain(..) {
+            let turn = match part {
+                Next::Held(ready) => Turn::of(ready),
+                Next::Forwarded(forwarded) => {
+                    self.remember(cx, &forwarded, direction);
+                    continue;
+                }
+            };
+            match turn {
+                Turn::Small(ready) => self.release_small(cx, &ready, &mut run, direction),
+                Turn::Packet(mut ready) => {
+                    self.release_run(cx, &mut run, direction);
+                    if waited {
+                        self.renew_timestamp(&mut ready.buffer, direction);
+                    }
+                    self.release(cx, ready, direction, port);
+                }
+            }
+        }
+        self.release_run(cx, &mut run, direction);
+    }
+
+    /// Drops what is left of it.
+    #[expect(clippy::unused_self, reason = "beside its sibling")]
+    pub(super) fn refuse_all<L: Link<Frame = F>, P>(
+        &self,
+        cx: &mut Context<'_, L, P>,
+        ready: &mut Vec<Next<Buffer<F>>>,
+        verdict: Verdict,
+    ) {
+        for part in ready.drain(..) {
+            if let Next::Held(ready) = part {
+                cx.ports.drop_buffer(ready.buffer, Reason::Refused(verdict));
+            }
+        }
     }
 
     /// Puts `first`, and all behind it that no gap is before, into `cx.ready`. Gives how many bytes of it
@@ -232,11 +274,11 @@ impl<F: Frame> Flow<F> {
     pub(super) fn release<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
-        ready: Ready<Buffer<F>>,
+        ready: Ready<Packet<F>>,
         direction: Direction,
         port: Port,
     ) {
-        let Ready { buffer: Buffer(mut packet), fresh, fin, keep, keep_fin, rewritten } = ready;
+        let Ready { buffer: mut packet, fresh, fin, keep, keep_fin, rewritten } = ready;
         let mut agreed = Agreed { rewritten, start: 0, forgotten: false };
         if cx.rules.wants_data() {
             if fresh.start > 0 {
@@ -301,7 +343,8 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
         port: Port,
     ) {
-        let Early { buffer: Buffer(packet), keep, keep_fin, rewritten, new } = early;
+        let Early { buffer, keep, keep_fin, rewritten, new } = early;
+        let Some(packet) = buffer.into_packet() else { return };
         let counters = &mut cx.ports.counters;
         if new {
             counters.out_of_order += 1;
@@ -335,7 +378,7 @@ pub(super) fn data_seq<F: Frame>(packet: &Packet<F>) -> Seq {
 
 pub(super) fn push_fresh<'a, F: Frame>(data: &mut Data<'a>, part: &'a Next<Buffer<F>>) {
     match part {
-        Next::Held(ready) => data.push(range(ready.buffer.0.payload(), &ready.fresh)),
+        Next::Held(ready) => data.push(range(ready.buffer.payload(), &ready.fresh)),
         Next::Forwarded(forwarded) => {
             for half in fresh_halves(forwarded) {
                 data.push(half);

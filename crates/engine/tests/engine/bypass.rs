@@ -66,11 +66,11 @@ fn what_was_held_behind_a_gap_is_given_up_and_comes_again() {
         let policy = std::mem::take(gate.policy());
         gate.worker.replace_policy(policy);
         let holds = interest.contains(Interest::EDIT_DATA);
-        let late = Frame::client(10, 6, ACK, b"late");
+        let late = Frame::client(10, 6, ACK, &[7; 300]);
         assert_eq!(gate.put(&late), [if holds { late.asked(6) } else { late.crossed() }]);
         gate.worker.resume(gate.now);
         // The four bytes before it crossed unseen; the sender repeats what it held.
-        let again = Frame::client(10, 6, PSH | ACK, b"late");
+        let again = Frame::client(10, 6, PSH | ACK, &[7; 300]);
         assert_eq!(gate.put(&again), [again.crossed()]);
         assert_eq!(gate.worker.gauges().held_bytes, 0);
         let counters = gate.finish();

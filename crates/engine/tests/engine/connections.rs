@@ -116,14 +116,15 @@ fn a_policy_that_comes_or_goes_while_there_is_a_gap_changes_nothing_behind_it() 
 fn where_rules_edit_a_gap_holds_frames_back_and_lets_them_go_in_order_and_in_one_event() {
     let mut gate = Gate::editing(small());
     gate.establish();
-    let [first, second, third] = [(1, b"one"), (4, b"two"), (7, b"six")]
-        .map(|(seq, bytes)| Frame::client(seq, 1, ACK, bytes));
+    let [first, second, third] = [(1, "one"), (301, "two"), (601, "six")]
+        .map(|(seq, text)| Frame::client(seq, 1, ACK, text.repeat(100).as_bytes()));
     gate.events();
     assert_eq!(gate.put(&third), [third.asked(1)]);
     assert_eq!(gate.put(&second), [second.asked(1)]);
-    assert_eq!((gate.worker.gauges().held_frames, gate.worker.gauges().held_bytes), (2, 6));
+    assert_eq!((gate.worker.gauges().held_frames, gate.worker.gauges().held_bytes), (2, 600));
     assert_eq!(gate.put(&first), [first.crossed(), second.crossed(), third.crossed()]);
-    assert_eq!(gate.events().last().unwrap(), "data up onetwosix");
+    let shown = ["one", "two", "six"].map(|text| text.repeat(100)).concat();
+    assert_eq!(*gate.events().last().unwrap(), format!("data up {shown}"));
     assert_eq!(gate.finish().out_of_order, 2);
 }
 
@@ -212,7 +213,7 @@ fn an_exact_rst_ends_it_and_a_blind_one_does_not() {
 fn a_rst_drops_what_was_held() {
     let mut gate = Gate::editing(small());
     gate.establish();
-    let held = Frame::client(9, 1, ACK, b"held");
+    let held = Frame::client(9, 1, ACK, &[7; 300]);
     assert_eq!(gate.put(&held), [held.asked(1)]);
     gate.put(&Frame::server(1, 1, RST | ACK, b""));
     assert_eq!(gate.worker.gauges().held_frames, 0);

@@ -27,6 +27,7 @@ mod packets;
 mod recovery;
 mod remedies;
 mod simulation;
+mod small_segments;
 mod ttl;
 mod verdicts;
 mod workers;

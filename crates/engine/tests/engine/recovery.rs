@@ -74,8 +74,9 @@ impl Sender {
 impl Receiver {
     /// Takes a segment; gives the number of those that are there without a gap.
     fn receive(&mut self, seen: &Seen) -> usize {
-        let number = (seen.seq - CLIENT_ISN - 1) as usize / MSS;
-        self.arrived[number] = true;
+        let first = (seen.seq - CLIENT_ISN - 1) as usize / MSS;
+        // What was small and has waited leaves together.
+        self.arrived[first..first + seen.payload.len() / MSS].fill(true);
         self.arrived.iter().take_while(|arrived| **arrived).count()
     }
 }

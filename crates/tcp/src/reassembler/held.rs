@@ -98,18 +98,19 @@ impl<B: Payload> HeldFrames<B> {
             return Push::Redundant(buffer);
         };
         let runs = self.sizes.extents + 1 - joined.len;
-        let len = length(&buffer);
-        let bytes = self.sizes.bytes.saturating_add(len);
-        let frames = self.sizes.frames.saturating_add(1);
-        if let Some(bound) = limits.reached(&Held { frames, bytes, extents: runs }) {
+        let [frame, bytes] = sizes(&buffer);
+        let frames = self.sizes.frames.saturating_add(frame);
+        let bytes = self.sizes.bytes.saturating_add(bytes);
+        // What is no frame does not mind how many of those there are.
+        let counted = if frame == 0 { 0 } else { frames };
+        if let Some(bound) = limits.reached(&Held { frames: counted, bytes, extents: runs }) {
             return Push::Full(buffer, bound);
         }
         let rewritten = self.rewrite(&fit, &mut buffer);
         let slot = self.store(Slot { buffer: Some(buffer), fit, rewritten, pieces: 0 });
         self.own_the_gaps(&fit, self.first_after(fit.start), slot);
         self.join(&fit, &joined);
-        self.sizes.frames += 1;
-        self.sizes.bytes = bytes;
+        (self.sizes.frames, self.sizes.bytes) = (frames, bytes);
         if fit.fin {
             self.fin = Some(fit.bytes_end());
         }
@@ -135,8 +136,9 @@ impl<B: Payload> HeldFrames<B> {
                 self.free.push(piece.slot);
             }
             if let Some(buffer) = buffer {
-                self.sizes.frames -= 1;
-                self.sizes.bytes -= length(&buffer);
+                let [frames, bytes] = sizes(&buffer);
+                self.sizes.frames -= frames;
+                self.sizes.bytes -= bytes;
                 return Some((buffer, fit, rewritten));
             }
         }
@@ -175,6 +177,10 @@ impl<B: Payload> HeldFrames<B> {
     /// What is held, start and end, in order.
     pub(super) fn runs(&self) -> impl Iterator<Item = (i64, i64)> {
         self.runs.iter().copied()
+    }
+
+    pub(super) fn buffers(&self) -> u32 {
+        u32::try_from(self.slots.len() - self.free.len()).unwrap_or(u32::MAX)
     }
 
     pub(super) const fn sizes(&self) -> Held {
@@ -278,14 +284,26 @@ impl<B: Payload> HeldFrames<B> {
         debug_assert!(self.fin.is_none_or(|fin| end <= fin + 1), "nothing beyond the FIN");
         let (mut frames, mut bytes) = (0, 0);
         for buffer in self.slots.iter().filter_map(|slot| slot.buffer.as_ref()) {
-            frames += 1;
-            bytes += length(buffer);
+            let [one, more] = sizes(buffer);
+            frames += one;
+            bytes += more;
         }
         debug_assert_eq!(Held { frames, bytes, extents: runs }, self.sizes, "sizes are counted");
     }
 }
 
-/// `slots` never outgrows the bound on frames, far below what an index can say.
+/// Frames and bytes for which a buffer counts.
+fn sizes<B: Payload>(buffer: &B) -> [u32; 2] {
+    let len = length(buffer);
+    if buffer.is_frame() {
+        return [1, len];
+    }
+    // Two allocations' worth of bookkeeping beside its place here: a guess.
+    let place = size_of::<Slot<B>>() + size_of::<Piece>() + 32;
+    [0, len + u32::try_from(place).unwrap_or(u32::MAX)]
+}
+
+/// `slots` never outgrows the bounds on frames and bytes, far below what an index can say.
 fn index(slot: u32) -> usize {
     usize::try_from(slot).unwrap_or(usize::MAX)
 }

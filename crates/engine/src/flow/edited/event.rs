@@ -8,7 +8,7 @@ use tollgate_wire::{Direction, Flags, Packet, PerDirection, Seq};
 
 use super::output::Turn;
 use super::{Edited, News};
-use crate::buffer::Buffer;
+use crate::buffer::{self, Buffer};
 use crate::counters::{Cause, Reason};
 use crate::flow::stream::{data_seq, push_fresh};
 use crate::flow::{Context, Flow};
@@ -44,9 +44,10 @@ impl<F: Frame> Flow<F> {
         if brings && !self.has_room(cx, direction) {
             return cx.ports.drop(packet.into_frame(), Reason::Cause(cx.retained.full()));
         }
+        let Some(packet) = self.hold_small(cx, packet, seq, fin, direction) else { return };
         let stream = &mut self.streams[direction];
         let before = stream.held();
-        match stream.push(seq, fin, Buffer(packet), Gap::Hold, &cx.held.limits) {
+        match stream.push(seq, fin, Buffer::Packet(packet), Gap::Hold, &cx.held.limits) {
             Push::Ready(ready) => self.deliver_editable(cx, ready, direction, port, news),
             Push::Held => {
                 cx.held.change(before, stream.held());
@@ -54,17 +55,19 @@ impl<F: Frame> Flow<F> {
                 cx.ports.counters.out_of_order += 1;
                 self.ask(cx, direction, seq);
             }
-            Push::Duplicate(Buffer(packet)) => {
+            Push::Duplicate(buffer) => {
                 cx.ports.counters.retransmitted += 1;
-                self.emit(cx, packet, direction, port, Turn::Again, news);
+                if let Some(packet) = buffer.into_packet() {
+                    self.emit(cx, packet, direction, port, Turn::Again, news);
+                }
             }
             // Nothing leaves early from a connection that was changed.
-            Push::Early(Early { buffer: Buffer(packet), .. }) | Push::Redundant(Buffer(packet)) => {
-                cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
+            Push::Early(Early { buffer, .. }) | Push::Redundant(buffer) => {
+                cx.ports.drop_buffer(buffer, Reason::Cause(Cause::Redundant));
                 self.ask(cx, direction, seq);
             }
-            Push::Full(Buffer(packet), bound) => {
-                cx.ports.drop(packet.into_frame(), Reason::Cause(cx.held.full(bound)));
+            Push::Full(buffer, bound) => {
+                cx.ports.drop_buffer(buffer, Reason::Cause(cx.held.full(bound)));
             }
         }
     }
@@ -96,11 +99,7 @@ impl<F: Frame> Flow<F> {
         let mut ready = std::mem::take(cx.ready);
         let (verdict, wishes) = self.show_editable(cx, &ready, &event, direction);
         if verdict != Verdict::Accept {
-            for part in ready.drain(..) {
-                if let Next::Held(ready) = part {
-                    cx.ports.drop(ready.buffer.0.into_frame(), Reason::Refused(verdict));
-                }
-            }
+            self.refuse_all(cx, &mut ready, verdict);
             *cx.ready = ready;
             return self.condemn(cx, verdict);
         }
@@ -111,20 +110,48 @@ impl<F: Frame> Flow<F> {
         if self.edited.is_some() && (event.fresh > 0 || event.ends) {
             self.take(cx, &ready, &event, &wishes, direction);
         }
-        let waited = ready.len() > 1;
-        for mut part in ready.drain(..) {
-            if waited && let Next::Held(ready) = &mut part {
-                self.renew_timestamp(&mut ready.buffer.0, direction);
-            }
-            match part {
-                Next::Held(ready) if self.edited.is_some() => {
-                    self.emit_ready(cx, ready, direction, port, news);
-                }
-                Next::Held(ready) => self.release(cx, ready, direction, port),
-                Next::Forwarded(forwarded) => self.remember(cx, &forwarded, direction),
-            }
+        if self.edited.is_some() {
+            self.emit_all(cx, &mut ready, direction, port, news);
+        } else {
+            self.release_all(cx, &mut ready, direction, port);
         }
         *cx.ready = ready;
+    }
+
+    /// Sends what became of an event, in the packets that brought it. What small ones brought, whose
+    /// frames are gone, leaves with the next packet, or in segments of our own.
+    fn emit_all<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        ready: &mut Vec<Next<Buffer<F>>>,
+        direction: Direction,
+        port: Port,
+        news: News,
+    ) {
+        let waited = ready.len() > 1;
+        let mut bare = false;
+        for part in ready.drain(..) {
+            // What has left early cannot be changed, so nothing was.
+            let Next::Held(ready) = part else { continue };
+            match buffer::Turn::of(ready) {
+                buffer::Turn::Small(ready) => {
+                    bare = true;
+                    if ready.rewritten {
+                        self.conflict(cx, direction);
+                    }
+                }
+                buffer::Turn::Packet(mut ready) => {
+                    bare = false;
+                    if waited {
+                        self.renew_timestamp(&mut ready.buffer, direction);
+                    }
+                    self.emit_ready(cx, ready, direction, port, news);
+                }
+            }
+        }
+        if bare {
+            self.send_unsent(cx, direction);
+        }
     }
 
     /// Collects `first` and all behind it that no gap is before.
@@ -134,9 +161,12 @@ impl<F: Frame> Flow<F> {
         first: Ready<Buffer<F>>,
         direction: Direction,
     ) -> Event {
-        let seq = data_seq(&first.buffer.0) + first.fresh.start;
         let (fresh, ends) = self.collect(cx, Some(first), direction);
-        let offset = self.streams[direction].offset() - fresh;
+        let stream = &self.streams[direction];
+        let offset = stream.offset() - fresh;
+        // A stream has 4 GB more than a number can tell, but an event has not.
+        let behind = u32::try_from(fresh).unwrap_or(u32::MAX) + u32::from(ends);
+        let seq = stream.next() - behind;
         Event { offset, seq, ends, fresh }
     }
 
@@ -248,12 +278,12 @@ impl<F: Frame> Flow<F> {
     fn emit_ready<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
-        ready: Ready<Buffer<F>>,
+        ready: Ready<Packet<F>>,
         direction: Direction,
         port: Port,
         news: News,
     ) {
-        let Ready { buffer: Buffer(mut packet), keep, keep_fin, rewritten, .. } = ready;
+        let Ready { buffer: mut packet, keep, keep_fin, rewritten, .. } = ready;
         let headers = packet.headers();
         if keep != headers.payload_len() || keep_fin != headers.flags.contains(Flags::FIN) {
             packet.trim(0..keep, keep_fin);

@@ -16,18 +16,13 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
     ) {
         let Some(forged) = self.header(cx, direction) else { return };
-        let ip_len = if self.about.key.is_ipv6() { 40 } else { 20 };
-        let header_len = forged.header_len();
-        let wire = usize::try_from(cx.ports.mtu().min(u32::from(u16::MAX))).unwrap_or(usize::MAX);
-        let wire = u32::try_from(wire.saturating_sub(ip_len + header_len)).unwrap_or(u32::MAX);
-        let options_len = u32::try_from(header_len - 20).unwrap_or(0);
-        let most = self.segment_max(direction, wire, options_len);
+        let len_max = self.forged_payload_max(cx, &forged, direction);
         let Some(edited) = &mut self.edited else { return };
         let stream = &mut edited.streams[direction];
         while let Some((start, end)) = stream.unsent() {
             let Some(frame) = cx.ports.forge() else { return };
             let room = frame.capacity().saturating_sub(HEADER_LEN_MAX);
-            let len_max = most.min(u32::try_from(room).unwrap_or(u32::MAX)).max(1);
+            let len_max = len_max.min(u32::try_from(room).unwrap_or(u32::MAX)).max(1);
             let piece = stream.piece(start, end, len_max);
             let mut flags = Flags::empty();
             flags.set(Flags::FIN, piece.fin);
@@ -40,6 +35,21 @@ impl<F: Frame> Flow<F> {
             stream.sent(piece.end());
             cx.ports.counters.edits.forged += 1;
         }
+    }
+
+    /// How many bytes of payload a segment of our own may have.
+    pub(in crate::flow) fn forged_payload_max<L: Link<Frame = F>, P>(
+        &self,
+        cx: &Context<'_, L, P>,
+        forged: &Forged,
+        direction: Direction,
+    ) -> u32 {
+        let ip_len = if self.about.key.is_ipv6() { 40 } else { 20 };
+        let header_len = forged.header_len();
+        let wire = usize::try_from(cx.ports.mtu().min(u32::from(u16::MAX))).unwrap_or(usize::MAX);
+        let wire = u32::try_from(wire.saturating_sub(ip_len + header_len)).unwrap_or(u32::MAX);
+        let options_len = u32::try_from(header_len - 20).unwrap_or(0);
+        self.segment_max(direction, wire, options_len).max(1)
     }
 
     /// Tells the sender of `direction` in its receiver's name that all has arrived: what it sent was

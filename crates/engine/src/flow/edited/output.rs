@@ -124,7 +124,12 @@ impl<F: Frame> Flow<F> {
 
     /// How many bytes of payload the receiver of `direction` takes beside so many bytes of options
     /// (RFC 6691), on a wire that carries `wire` bytes of it.
-    pub(super) fn segment_max(&self, direction: Direction, wire: u32, options_len: u32) -> u32 {
+    pub(in crate::flow) fn segment_max(
+        &self,
+        direction: Direction,
+        wire: u32,
+        options_len: u32,
+    ) -> u32 {
         match self.mss[direction] {
             0 => wire,
             mss => u32::from(mss.max(MSS_MIN)).saturating_sub(options_len).min(wire),

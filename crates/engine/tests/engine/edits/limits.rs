@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tollgate_engine::{Cause, Config, Midstream, Reason, Trouble};
-use tollgate_wire::Direction;
+use tollgate_engine::{Cause, Config, Mesh, Midstream, Reason, Trouble, Worker};
+use tollgate_link::memory::MemoryLink;
+use tollgate_wire::{Direction, Timestamp};
 
+use super::editor::Scripted;
 use super::gate::{Gate, c, down, out, s, up};
 use crate::common::{ACK, FIN, Frame, PSH, RST, handshake, small};
 
@@ -181,5 +183,32 @@ fn a_changed_stream_that_nobody_acknowledges_does_not_keep_its_memory_for_ever()
         assert_eq!(gate.worker.gauges().retained_bytes > 0, moves);
         let counters = gate.finish();
         assert_eq!(counters.troubles[Trouble::Memory as usize], u64::from(!moves));
+    }
+}
+
+/// Small segments of a changed stream have no packets any more when they leave.
+#[test]
+fn what_small_segments_have_become_leaves_in_segments_of_our_own_or_with_a_repetition() {
+    for frames in [1, 100] {
+        let link = MemoryLink::with_frames(frames, 2048);
+        let worker = Worker::new(small(), link, Scripted::default(), Mesh::alone());
+        let mut gate = Gate { worker, now: Timestamp::from_secs(1_000_000) };
+        handshake().iter().for_each(|frame| assert_eq!(gate.put(frame).len(), 1));
+        gate.rule(|data| data.replace(0..1, "AA").unwrap());
+        assert_eq!(gate.put(&up(1, 1, "a")), [s(1, 1, "AA")]);
+        assert_eq!(gate.put(&down(1, 3, "")), [c(1, 2, "")]);
+        assert_eq!(gate.put(&up(4, 1, "d")), [c(1, 2, "")]);
+        assert_eq!(gate.put(&up(3, 1, "c")), [c(1, 2, "")]);
+        gate.rule(|data| data.replace(2..3, "CCC").unwrap());
+        let out = gate.put(&up(2, 1, "b"));
+        let repeated = gate.put(&up(3, 1, "cd"));
+        let later = s(4, 1, "CCCd");
+        if frames == 1 {
+            // Nobody had a frame for it.
+            assert_eq!((out, repeated), (vec![s(3, 1, "b")], vec![later]));
+        } else {
+            assert_eq!((out, repeated), (vec![s(3, 1, "b"), later.clone()], vec![later]));
+        }
+        assert_eq!(gate.finish().merged, 2);
     }
 }
