@@ -22,6 +22,11 @@ const NAMES: &[&[u8]] = &[
     b"zero",
 ];
 
+/// Whether `name` stands in the code of a Lua file; strings and comments do not count.
+pub(crate) fn names(text: &[u8], name: &[u8]) -> bool {
+    tokens(text).contains(&Token::Name(name))
+}
+
 /// Whether the text of a Lua file names one of them, or writes to an index that is no plain string.
 /// `table.insert` is no edit; what stands in strings and comments does not count.
 pub(crate) fn names_an_edit(text: &[u8]) -> bool {

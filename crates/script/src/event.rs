@@ -7,6 +7,7 @@ use tollgate_wire::{Endpoint, Headers, PerDirection, Timestamp};
 
 use crate::fault::{Failure, Fault};
 use crate::limits::Budget;
+use crate::skips::Skips;
 
 /// A buffer that has grown beyond this is given back after its event.
 const KEPT_BYTES_MAX: usize = 256 << 10;
@@ -81,6 +82,7 @@ pub(crate) struct Shared {
     /// What the rules of this event change, and from where on they hold bytes back.
     pub(crate) edits: RefCell<Vec<Edit>>,
     pub(crate) hold_from: Cell<Option<u64>>,
+    pub(crate) skips: RefCell<Skips>,
     /// What failed in a coroutine, whose stack is gone when its error arrives outside.
     pub(crate) failure: RefCell<Option<Failure>>,
     pub(crate) faults: RefCell<Vec<Fault>>,
@@ -97,6 +99,7 @@ impl Shared {
             budget: Rc::new(Budget::default()),
             edits: RefCell::new(Vec::new()),
             hold_from: Cell::new(None),
+            skips: RefCell::default(),
             failure: RefCell::new(None),
             faults: RefCell::new(Vec::new()),
             messages: RefCell::new(Vec::new()),

@@ -23,11 +23,13 @@
 mod edits;
 mod event;
 mod fault;
+mod http;
 mod limits;
 mod load;
 mod native;
 mod policy;
 mod sandbox;
+mod skips;
 mod source;
 mod state;
 

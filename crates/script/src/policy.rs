@@ -257,6 +257,10 @@ impl Policy for LuaPolicy {
         direction: Direction,
         reports: &mut Reports,
     ) -> Verdict {
+        let skips = &self.state.shared.skips;
+        if !data.is_end() && skips.borrow().covers(*flow.tag, direction, data.end_offset()) {
+            return Verdict::Accept;
+        }
         self.enter(flow, reports);
         self.state.shared.event.borrow_mut().data(data);
         let event = Event::of(|state| &state.dispatch.receive_data).towards(direction).with(data);
@@ -284,6 +288,7 @@ impl Policy for LuaPolicy {
         if *flow.tag != 0 {
             // Cannot fail but for memory, which a later event will find full and tell of.
             let _ = self.state.dispatch.forget.call::<()>(*flow.tag);
+            self.state.shared.skips.borrow_mut().forget(*flow.tag);
             self.tags.give_back(*flow.tag);
             *flow.tag = 0;
         }

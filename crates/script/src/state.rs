@@ -12,7 +12,7 @@ use crate::source::Source;
 use crate::{limits, native, sandbox};
 
 /// The prelude, in the order in which its parts need each other.
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 20] = [
     include_str!("prelude/base.lua"),
     include_str!("prelude/address.lua"),
     include_str!("prelude/store.lua"),
@@ -28,6 +28,10 @@ const PARTS: [&str; 16] = [
     include_str!("prelude/alert.lua"),
     include_str!("prelude/log.lua"),
     include_str!("prelude/debug.lua"),
+    include_str!("prelude/http/uri.lua"),
+    include_str!("prelude/http/message.lua"),
+    include_str!("prelude/http/body.lua"),
+    include_str!("prelude/http/dissector.lua"),
     include_str!("prelude/haka.lua"),
 ];
 
@@ -117,7 +121,8 @@ impl State {
         settings: Settings,
     ) -> mlua::Result<Self> {
         let seal: Function = doors.get("seal")?;
-        let (new, packet, data, end, exit, edits, follows_connections): Listeners = seal.call(())?;
+        let (new, packet, data, end, exit, edits, follows_connections): Listeners =
+            seal.call(source.names(b"http"))?;
         let can_edit = data > 0 && !settings.pass_through && (edits || source.names_an_edit());
         let allow: Function = doors.get("allow")?;
         allow.call::<()>((can_edit, settings.pass_through))?;

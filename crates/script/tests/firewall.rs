@@ -62,9 +62,18 @@ fn everything_else_is_dropped_with_an_alert() {
 }
 
 #[test]
-fn it_asks_for_new_connections_only_and_keeps_nothing() {
+fn it_asks_for_the_bytes_since_it_dissects_http() {
+    let scene = scene("192.168.10.5:40000", "192.168.20.9:80");
+    assert_eq!(
+        scene.policy.interest(),
+        Interest::EVENTS.difference(Interest::RECEIVE_PACKET) | Interest::EDIT_DATA
+    );
+}
+
+#[test]
+fn what_is_no_http_is_refused_where_http_was_authorized() {
     let mut scene = scene("192.168.10.5:40000", "192.168.20.9:80");
-    assert_eq!(scene.policy.interest(), Interest::NEW_CONNECTION);
     scene.open();
-    assert_eq!(scene.tag, 0);
+    assert_eq!(scene.data(&[b"GET / HTTP/1.1\r\n\r\n"], false), Verdict::Accept);
+    assert_eq!(scene.data(&[b"SSH-2.0-x\r\n\r\n"], false), Verdict::Drop);
 }

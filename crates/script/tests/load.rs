@@ -30,7 +30,7 @@ haka.rule{
 haka.rule{ hook = 7, eval = function() end }
 haka.rule{ hook = tcp_connection.events.new_connection, evil = function() end }
 haka.rule{ hook = tcp.events.send_packet, eval = function() end }
-haka.rule{ hook = http.events.request, eval = function() end }
+haka.rule{ hook = http.events.requests, eval = function() end }
 haka.rule{ hook = tcp_connection.events.new_connection, options = { streamed = true }, eval = print }
 local g = haka.rule_group{ on = tcp_connection.events.new_connection, init = 3 }
 g:rule("x")
@@ -43,7 +43,7 @@ g:rule("x")
             "test.lua:6: haka.rule: hook must be an event, got number",
             "test.lua:7: haka.rule: unknown key 'evil'; did you mean eval",
             "test.lua:8: event tcp.events.send_packet is not supported yet",
-            "test.lua:9: event http.events.request is not supported yet",
+            "test.lua:9: unknown event http.events.requests; did you mean request",
             "test.lua:10: haka.rule: tcp_connection.events.new_connection cannot be streamed",
             "test.lua:11: haka.rule_group: init must be a function, got number",
             "test.lua:12: group:rule: eval must be a function, got string",

@@ -66,7 +66,8 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
 }
 
 /// The edit without what is the same before and after: a rule that takes bytes out and puts them back
-/// has changed nothing.
+/// has changed nothing. What takes bytes out and puts more in keeps one of them: a mere insertion
+/// would wait with the byte behind it, which may be held.
 fn narrowed(event: &Event, start: u64, erased: u64, bytes: &[u8]) -> Edit {
     let whole = Edit { start, erased, bytes: bytes.to_vec() };
     let Some(at) = start.checked_sub(event.offset).and_then(|at| usize::try_from(at).ok()) else {
@@ -82,10 +83,14 @@ fn narrowed(event: &Event, start: u64, erased: u64, bytes: &[u8]) -> Edit {
     let head = old.iter().zip(bytes).take_while(same).count();
     let (old, new) = (old.get(head..).unwrap_or_default(), bytes.get(head..).unwrap_or_default());
     let tail = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
-    Edit {
-        start: start + head as u64,
-        erased: (old.len() - tail) as u64,
-        bytes: new.get(..new.len() - tail).unwrap_or_default().to_vec(),
+    let bytes = new.get(..new.len() - tail).unwrap_or_default();
+    match (old.len() - tail, whole.bytes.get(head.wrapping_sub(1))) {
+        (0, Some(before)) if !bytes.is_empty() => {
+            Edit { start: start + head as u64 - 1, erased: 1, bytes: [&[*before], bytes].concat() }
+        }
+        (erased, _) => {
+            Edit { start: start + head as u64, erased: erased as u64, bytes: bytes.to_vec() }
+        }
     }
 }
 
@@ -102,7 +107,7 @@ mod tests {
         assert_eq!(narrowed(&event, 106, 7, b"exile"), edit(108, 3, "i"));
         assert_eq!(narrowed(&event, 106, 7, b"example"), edit(113, 0, ""));
         assert_eq!(narrowed(&event, 100, 0, b"X"), edit(100, 0, "X"));
-        assert_eq!(narrowed(&event, 103, 1, b"tt"), edit(104, 0, "t"));
+        assert_eq!(narrowed(&event, 103, 1, b"tt"), edit(103, 1, "tt"));
         // What the data does not hold cannot be compared.
         assert_eq!(narrowed(&event, 99, 1, b"a"), edit(99, 1, "a"));
         assert_eq!(narrowed(&event, 114, 9, b"a"), edit(114, 9, "a"));

@@ -4,6 +4,7 @@
 //! the prelude can name the script's own line.
 mod bytes;
 mod flow;
+mod http;
 mod modules;
 mod packet;
 mod report;
@@ -39,6 +40,7 @@ pub(crate) fn table(
     flow::add(lua, &native, shared)?;
     packet::add(lua, &native, shared)?;
     report::add(lua, &native, shared)?;
+    http::add(lua, &native, shared)?;
     native.set("unread_max", limits.unread_bytes_max)?;
     native.set(
         "metatable",

@@ -13,7 +13,7 @@ local function begin(from, index)
         live.generation = live.generation + 1
         live.verdict, live.ending = 0, false
     end
-    live.at = from - 1
+    live.at, live.index = from - 1, index
     return P.entry(index)
 end
 
@@ -115,8 +115,12 @@ P.dispatch = {
     forget = P.forget,
     at = function() return live.at end,
     -- Closes the book of rules, and says which events have listeners.
-    seal = function()
+    seal = function(names_http)
         live.loading = false
+        if names_http or P.asks_for_http() or P.http.has_listeners() then
+            -- Heads are held until they are there as a whole.
+            P.has_dissectors, P.edits = true, true
+        end
         local tcp = #core.receive_tcp.list
         return #core.new_connection.list + tcp, #core.receive_packet.list + tcp,
             #core.receive_data.list + (P.has_dissectors and 1 or 0), #core.end_connection.list,

@@ -48,6 +48,8 @@ function P.follows_connections()
         or P.has_dissectors or false
 end
 
+function P.asks_for_http() return asked["protocol/http"] end
+
 function G.require(name)
     name = tostring(name)
     asked[name] = true

@@ -224,8 +224,8 @@ end
 
 -- Ends an event. Changes before the place `hold` are told; the bytes from there on stay with the
 -- engine, those from `keep` on (at or before it) stay here. Gives where the sender has the first byte
--- that is held.
-function P.release(store, keep, hold)
+-- that is held. `edit` takes the changes: the engine's, or that of whoever the store is a part of.
+function P.release(store, keep, hold, edit)
     local regions, shift = store.regions, store.shift
     local stop = store.base + store.len
     if regions then
@@ -234,7 +234,7 @@ function P.release(store, keep, hold)
             local to = region.from + region.len
             -- An insertion leaves with the byte behind it.
             if to > hold or (region.erased == 0 and to == hold and hold < stop) then break end
-            native.edit(region.start, region.erased,
+            edit(region.start, region.erased,
                 P.slice(store, region.from - store.base, region.len))
             shift = shift_behind(store, region)
             at = at + 1

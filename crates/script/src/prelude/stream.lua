@@ -28,7 +28,7 @@ function P.open_stream(entry, direction, offset, len, seen, ended, why)
     end
     stream.ended = ended
     local complete = P.feed(stream, offset, len, seen, why)
-    stream.fresh = stream.base + stream.len - len + seen
+    stream.fresh, stream.fresh_sent = stream.base + stream.len - len + seen, offset + seen
     if not complete then fail(LOST) end
     return stream
 end
@@ -129,7 +129,8 @@ local function needs(stream, stop)
 end
 
 -- Ends the event: tells what was changed, and holds back what marks and unfinished reads need.
-function P.close_stream(stream)
+-- `edit` and `keep_from` take that; they are the engine's if the stream is a connection's.
+function P.close_stream(stream, edit, keep_from)
     local stop = stream.base + stream.len
     local hold, keep = stop, stop
     if not stream.ended and (stream.readers or stream.marks) then hold, keep = needs(stream, stop) end
@@ -143,6 +144,6 @@ function P.close_stream(stream)
     then
         hold = stop
     end
-    local from = P.release(stream, keep, hold)
-    if hold < stop then native.hold(from) end
+    local from = P.release(stream, keep, hold, edit or native.edit)
+    if hold < stop then (keep_from or native.hold)(from) end
 end

@@ -12,6 +12,7 @@
     reason = "each test binary uses its part"
 )]
 
+pub mod pair;
 pub mod wire;
 
 use std::net::SocketAddr;

@@ -1,0 +1,215 @@
+use std::ops::Range;
+
+use super::parse::Kind;
+
+/// A head as it came, where everything is in it, and what a rule has changed.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    bytes: Vec<u8>,
+    is_response: bool,
+    /// Method, target and version; or version, status and reason.
+    pub(super) start: [Range<usize>; 3],
+    start_changes: [Option<Vec<u8>>; 3],
+    pub(super) fields: Vec<Field>,
+    /// Name and value of fields that come behind the others.
+    added: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where the empty line begins.
+    pub(super) blank: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Field {
+    /// With its line end.
+    pub(super) line: Range<usize>,
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
+    pub(super) change: Option<Change>,
+}
+
+#[derive(Debug)]
+pub(super) enum Change {
+    Value(Vec<u8>),
+    Removed,
+}
+
+/// A part of the first line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Method,
+    Uri,
+    /// `HTTP/1.1`.
+    Version,
+    Status,
+    Reason,
+}
+
+/// A change to the bytes of a head: `out` bytes at `at` give way to `text`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Splice {
+    pub(crate) at: usize,
+    pub(crate) out: usize,
+    pub(crate) text: Vec<u8>,
+}
+
+impl Head {
+    /// Takes in the bytes of another head; nothing is known of them yet.
+    pub(super) fn begin(&mut self, kind: Kind, bytes: &[u8]) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.is_response = kind == Kind::Response;
+        self.start_changes = [const { None }; 3];
+        self.fields.clear();
+        self.added.clear();
+    }
+
+    /// Bytes that it occupies.
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn slice(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
+    }
+
+    const fn index(&self, part: Part) -> Option<usize> {
+        match (part, self.is_response) {
+            (Part::Method, false) | (Part::Version, true) => Some(0),
+            (Part::Uri, false) | (Part::Status, true) => Some(1),
+            (Part::Version, false) | (Part::Reason, true) => Some(2),
+            _ => None,
+        }
+    }
+
+    /// A part of the first line as it is now; empty if this kind of message has none such.
+    pub(crate) fn part(&self, part: Part) -> &[u8] {
+        let Some(index) = self.index(part) else { return b"" };
+        match (self.start_changes.get(index), self.start.get(index)) {
+            (Some(Some(new)), _) => new,
+            (_, Some(range)) => self.slice(range),
+            _ => b"",
+        }
+    }
+
+    /// Changes a part of the first line; `Err` with what is wrong with the value.
+    pub(crate) fn set_part(&mut self, part: Part, value: &[u8]) -> Result<(), &'static str> {
+        let is_good = match part {
+            Part::Method => is_token(value),
+            Part::Uri | Part::Version => {
+                !value.is_empty() && value.iter().all(u8::is_ascii_graphic)
+            }
+            Part::Status => value.len() == 3 && value.iter().all(u8::is_ascii_digit),
+            Part::Reason => is_field_value(value),
+        };
+        if !is_good {
+            return Err("this cannot stand in the first line of a message");
+        }
+        if let Some(change) = self.index(part).and_then(|index| self.start_changes.get_mut(index)) {
+            *change = Some(value.to_vec());
+        }
+        Ok(())
+    }
+
+    /// The first value of the field `name`, whatever its case.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Names and values in the order of the wire.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let own = self.fields.iter().filter_map(|field| {
+            let value = match &field.change {
+                Some(Change::Removed) => return None,
+                Some(Change::Value(new)) => new,
+                None => self.slice(&field.value),
+            };
+            Some((self.slice(&field.name), value))
+        });
+        own.chain(self.added.iter().map(|(name, value)| (&name[..], &value[..])))
+    }
+
+    /// Makes `value` the only one of the field `name`, where its first was or behind all others;
+    /// `None` takes the field out. `Err` with what is wrong with name or value.
+    pub(crate) fn set(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<(), &'static str> {
+        if !is_token(name) {
+            return Err("this cannot be the name of a header");
+        }
+        if !value.is_none_or(is_field_value) {
+            return Err("this cannot be the value of a header");
+        }
+        let mut value = value;
+        let bytes = &self.bytes;
+        for field in &mut self.fields {
+            let own = bytes.get(field.name.clone()).unwrap_or_default();
+            if !own.eq_ignore_ascii_case(name) || matches!(field.change, Some(Change::Removed)) {
+                continue;
+            }
+            field.change = Some(match value.take() {
+                Some(value) => Change::Value(value.to_vec()),
+                None => Change::Removed,
+            });
+        }
+        self.added.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        if let Some(value) = value {
+            self.added.push((name.to_vec(), value.to_vec()));
+        }
+        Ok(())
+    }
+
+    /// Where the value of a `Content-Length` is that stands there once and as it came.
+    pub(crate) fn length_field(&self) -> Option<Range<usize>> {
+        let mut found = None;
+        for field in &self.fields {
+            if self.slice(&field.name).eq_ignore_ascii_case(b"content-length") {
+                if found.is_some() || field.change.is_some() {
+                    return None;
+                }
+                found = Some(field.value.clone());
+            }
+        }
+        found.filter(|range| self.slice(range).iter().all(u8::is_ascii_digit))
+    }
+
+    /// What the changes do to the bytes, in order.
+    pub(crate) fn splices(&self) -> Vec<Splice> {
+        let mut splices = Vec::new();
+        for (range, change) in self.start.iter().zip(&self.start_changes) {
+            if let Some(text) = change {
+                splices.push(Splice { at: range.start, out: range.len(), text: text.clone() });
+            }
+        }
+        for field in &self.fields {
+            match &field.change {
+                None => {}
+                Some(Change::Removed) => splices.push(Splice {
+                    at: field.line.start,
+                    out: field.line.len(),
+                    text: Vec::new(),
+                }),
+                Some(Change::Value(text)) => splices.push(Splice {
+                    at: field.value.start,
+                    out: field.value.len(),
+                    text: text.clone(),
+                }),
+            }
+        }
+        if !self.added.is_empty() {
+            let mut text = Vec::new();
+            for (name, value) in &self.added {
+                text.extend([name, &b": "[..], value, b"\r\n"].concat());
+            }
+            splices.push(Splice { at: self.blank, out: 0, text });
+        }
+        splices
+    }
+}
+
+/// A token (RFC 9110 section 5.6.2).
+fn is_token(text: &[u8]) -> bool {
+    let is_mark = |byte: &u8| b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || is_mark(byte))
+}
+
+/// No line end and no other control character: a value must not become two headers.
+fn is_field_value(text: &[u8]) -> bool {
+    text.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
+}
