@@ -5,8 +5,9 @@
 //! however many fill it, the next one finds some. Where what is forgotten would be withheld for ever
 //! ([`Remedy::DropPacket`]), nothing leaves that cannot be remembered: its sender sends it again, and
 //! memory that is short slows connections instead of breaking them. And when little is left, who
-//! has been acknowledged nothing for a while gives up what it has ([`Retained::next_silent`]): a
-//! receiver that never answers would keep it until its connection expires.
+//! has been acknowledged nothing for a while gives up what it has for digests of it, and after another
+//! while those ([`Retained::next_silent`]): a receiver that never answers would keep it until its
+//! connection expires.
 
 use std::hash::RandomState;
 use std::ops::Range;
@@ -49,6 +50,8 @@ struct Hand {
     /// Beyond the last flow between two rounds.
     at: u32,
     began: Timestamp,
+    /// Bytes of which it may still make digests this turn.
+    digests: usize,
 }
 
 impl Retained {
@@ -60,7 +63,7 @@ impl Retained {
             direction_bytes_max: config.retained_direction_bytes_max,
             withholds: config.remedies.memory == Remedy::DropPacket,
             key: RandomState::new(),
-            hand: Hand { at: u32::MAX, began: Timestamp::default() },
+            hand: Hand { at: u32::MAX, began: Timestamp::default(), digests: 0 },
             spare: Vec::with_capacity(SPARE_MAX),
         }
     }
@@ -125,20 +128,40 @@ impl Retained {
             if now.since(self.hand.began) < SILENT {
                 return 0..0;
             }
-            self.hand = Hand { at: numbers.start, began: now };
+            self.hand = Hand { at: numbers.start, began: now, digests: 0 };
         }
+        self.hand.digests = DIGESTS_MAX;
         let from = self.hand.at;
         self.hand.at = from.saturating_add(LOOKS_MAX).min(numbers.end);
         from..self.hand.at
     }
 
-    /// Forgets all of a direction that has not been acknowledged any since it was last asked.
+    /// Keeps digests only of a direction that has not been acknowledged any since it was last asked, and
+    /// the time after that nothing. Gives true once that is done.
     pub(crate) fn forget_silent(&mut self, kept: &mut Kept) -> bool {
-        let silent = kept.as_mut().is_some_and(|kept| !kept.has_moved());
-        if silent {
-            self.forget(kept);
+        let Some(retention) = kept.as_mut().filter(|kept| !kept.is_empty()) else { return false };
+        if retention.has_moved() {
+            return false;
         }
-        silent
+        let before = sizes(retention);
+        if before[0] == 0 {
+            self.forget(kept);
+            return true;
+        }
+        let gone = retention.demote(self.hand.digests, &self.key);
+        let after = sizes(retention);
+        self.hand.digests = self.hand.digests.saturating_sub(gone);
+        self.resized(before, after);
+        after[0] == 0
+    }
+
+    /// Whether no more digests are to be made this turn. The next one then goes on with flow `number`.
+    pub(crate) const fn is_spent(&mut self, number: u32) -> bool {
+        let spent = self.hand.digests == 0;
+        if spent {
+            self.hand.at = number;
+        }
+        spent
     }
 
     /// Forgets what the receiver has acknowledged.
@@ -224,6 +247,8 @@ const PRESSED: u64 = 4;
 const SILENT: Duration = Duration::from_secs(3);
 /// A guess: a turn's look round should cost no more than its packets.
 const LOOKS_MAX: u32 = 64;
+/// Some 50 µs, which is what a turn's packets cost; a digest costs more than a copy.
+const DIGESTS_MAX: usize = 64 << 10;
 /// Emptied stores that wait: 8 MB at most.
 const SPARE_MAX: usize = 512;
 const SPARE_BYTES_MAX: usize = 16 << 10;

@@ -65,27 +65,33 @@ impl Receipts {
     }
 
     /// Whether a copy from `seq` on is one segment, or several together, of which all have digests, and
-    /// says the same.
-    pub(crate) fn verify(&self, seq: Seq, mut copy: &[u8], key: &impl BuildHasher) -> bool {
+    /// says the same. `first` is the first byte that is kept, where the last digest ends.
+    pub(crate) fn verify(
+        &self,
+        mut seq: Seq,
+        mut copy: &[u8],
+        first: Seq,
+        key: &impl BuildHasher,
+    ) -> bool {
         let at = self.segments.partition_point(|segment| segment.start.before(seq));
-        let mut seq = seq;
-        for number in at..self.digested {
-            let (Some(segment), Some(next)) =
-                (self.segments.get(number), self.segments.get(number + 1))
-            else {
-                return false;
-            };
-            let len = usize::try_from(next.start.distance(seq)).unwrap_or(usize::MAX);
+        let mut digested = self.segments.range(at.min(self.digested)..self.digested).peekable();
+        while let Some(segment) = digested.next() {
+            let end = digested.peek().map_or(first, |next| next.start);
+            let len = usize::try_from(end.distance(seq)).unwrap_or(usize::MAX);
             let Some((bytes, rest)) = copy.split_at_checked(len) else { return false };
             if segment.start != seq || segment.digest != digest([bytes, &[]], key) {
                 return false;
             }
-            (seq, copy) = (next.start, rest);
+            (seq, copy) = (end, rest);
             if copy.is_empty() {
                 return true;
             }
         }
         false
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -147,8 +153,8 @@ mod tests {
             }
         }
         assert_eq!(receipts.segments.len(), SEGMENTS_MAX);
-        assert!(receipts.verify(Seq(sent - 2), &[7], &key));
-        assert!(!receipts.verify(Seq(0), &[7], &key));
+        assert!(receipts.verify(Seq(sent - 2), &[7], Seq(sent - 1), &key));
+        assert!(!receipts.verify(Seq(0), &[7], Seq(sent - 1), &key));
         assert!(receipts.memory() <= 2 * SEGMENTS_MAX * size_of::<Receipt>());
     }
 }

@@ -61,7 +61,7 @@ impl Retention {
         let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let over = (self.bytes.len() + fresh.len()).saturating_sub(most);
         if over > 0 {
-            self.demote(over, key);
+            self.make_digests(over, key);
         }
         self.receipts.sent(seq);
         self.bytes.extend(fresh);
@@ -78,9 +78,21 @@ impl Retention {
         let count = usize::try_from(ack.distance(self.first)).unwrap_or(0);
         self.moved |= self.receipts.acknowledged(ack) || count > 0;
         self.forget(count.min(self.bytes.len()));
-        if self.bytes.is_empty() {
+        if ack.at_or_after(self.end()) {
             self.receipts.clear();
         }
+    }
+
+    /// Keeps no more of the oldest segments, `bytes_max` bytes or little more, than their digests. Gives
+    /// how many bytes that were. Once it is all of them, this counts as moving.
+    pub fn demote(&mut self, bytes_max: usize, key: &impl BuildHasher) -> usize {
+        let before = self.bytes.len();
+        self.make_digests(bytes_max, key);
+        if self.bytes.is_empty() {
+            self.shrink_to(0);
+            self.moved = true;
+        }
+        before - self.bytes.len()
     }
 
     /// Whether it is new, or the receiver has acknowledged some of it, since this was last asked.
@@ -115,7 +127,7 @@ impl Retention {
         let skip = usize::try_from(ahead).unwrap_or(0);
         let mut unknown = usize::try_from(-i64::from(ahead)).unwrap_or(0).min(copy.len());
         let (old, mut rest) = copy.split_at_mut(unknown);
-        if unknown > 0 && self.receipts.verify(seq, old, key) {
+        if unknown > 0 && self.receipts.verify(seq, old, self.first, key) {
             unknown = 0;
         }
         let mut rewritten = false;
@@ -146,10 +158,10 @@ impl Retention {
         self.bytes.len()
     }
 
-    /// Whether nothing is remembered.
+    /// Whether nothing is remembered, not even by its digest.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && self.receipts.is_empty()
     }
 
     pub(crate) fn end(&self) -> Seq {
@@ -169,7 +181,7 @@ impl Retention {
     /// Forgets whole segments, the oldest first, `over` bytes at least if there are as many: for the
     /// newest are the most likely to be sent again.
     #[cold]
-    fn demote(&mut self, over: usize, key: &impl BuildHasher) {
+    fn make_digests(&mut self, over: usize, key: &impl BuildHasher) {
         let mut gone = 0;
         while gone < over.min(self.bytes.len()) {
             let end = self.receipts.oldest_end().unwrap_or_else(|| self.end());

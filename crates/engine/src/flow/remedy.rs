@@ -107,7 +107,7 @@ impl<F: Frame> Flow<F> {
     }
 
     /// Gives up what is kept of bytes in flight of which none has been acknowledged for long, as memory is
-    /// short. Where rules have changed them the connection cannot go on without.
+    /// short: the bytes first, their digests later. Where rules have changed them the connection cannot go on without.
     #[cold]
     pub(crate) fn forget_silent<L: Link<Frame = F>, P: Policy>(
         &mut self,

@@ -64,6 +64,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 flow.forget_silent(&mut context);
                 self.settle(number, now);
             }
+            if self.retained.is_spent(number) {
+                break;
+            }
         }
         looked_at
     }

@@ -354,3 +354,39 @@ fn silent_receivers_do_not_keep_the_memory_that_other_connections_need() {
     let counters = gate.finish();
     assert!(counters.silenced > 0 && counters.forgotten == 0, "{counters:?}");
 }
+
+/// A receiver that falls silent for a while, as on a road that breaks, is not cut off for it: what was
+/// sent to it leaves again when its sender repeats it.
+#[test]
+fn what_silent_receivers_have_not_acknowledged_can_be_repeated() {
+    let mut gate = Gate::with(Config { retained_bytes_max: 1 << 20, ..small() });
+    gate.policy().writes = false;
+    let segment = |number: u32, of: u32| {
+        let bytes = vec![of as u8; 1000];
+        Frame::client(1 + 1000 * number, 1, ACK, &bytes).between(&client(of), crate::common::SERVER)
+    };
+    let mut left = Vec::new();
+    for silent in 0..60 {
+        for frame in handshake() {
+            gate.put(&frame.between(&client(silent), crate::common::SERVER));
+        }
+        for number in 0..60 {
+            let frame = segment(number, silent);
+            if gate.put(&frame) == [frame.crossed()] {
+                left.push(frame);
+            }
+        }
+    }
+    assert!(gate.worker.gauges().retained_bytes > 900_000);
+    gate.wait(Duration::from_secs(4));
+    for _ in 0..2000 {
+        gate.turn();
+    }
+    assert!(gate.worker.gauges().retained_bytes < 800_000);
+    for frame in &left {
+        assert_eq!(gate.put(frame), [frame.crossed()]);
+    }
+    let counters = gate.finish();
+    assert!(counters.silenced > 0, "{counters:?}");
+    assert_eq!((counters.forgotten, counters.retransmitted), (0, left.len() as u64));
+}

@@ -13,6 +13,8 @@ enum Event {
     Send(usize),
     /// This share, of 16, of what is in flight is acknowledged.
     Acknowledge(usize),
+    /// So many of the oldest bytes are not kept any more.
+    Demote(usize),
     /// A copy from so far before the end on, of so many bytes, with one changed or none.
     Copy(usize, usize, Option<usize>),
     /// A copy of so many whole segments from one on, by its number before the newest.
@@ -24,6 +26,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         4 => (1..20_usize).prop_map(Event::Send),
         1 => (0..=16_usize).prop_map(Event::Acknowledge),
+        1 => (1..60_usize).prop_map(Event::Demote),
         3 => (0..120_usize, 1..40_usize, changed()).prop_map(|(at, len, x)| Event::Copy(at, len, x)),
         3 => (1..9_usize, 1..4_usize, changed()).prop_map(|(at, n, x)| Event::Again(at, n, x)),
     ];
@@ -54,6 +57,13 @@ impl Naive {
         self.sent.extend(
             (0..len).map(|at| u8::try_from((at * 7 + self.cuts.len() * 13) % 251).unwrap()),
         );
+    }
+
+    fn demote(&mut self, len: usize) {
+        let before = self.first();
+        while self.first() < self.sent.len() && self.first() - before < len {
+            self.digested += 1;
+        }
     }
 
     fn acknowledge(&mut self, ack: usize) {
@@ -99,6 +109,12 @@ fn run(isn: Seq, most: usize, events: &[Event]) -> Result<usize, TestCaseError> 
                 let in_flight = naive.sent.len() - naive.acknowledged;
                 naive.acknowledge(naive.acknowledged + in_flight * share / 16);
                 retention.acknowledged(seq(naive.acknowledged));
+                continue;
+            }
+            Event::Demote(len) => {
+                let before = naive.first();
+                naive.demote(len);
+                prop_assert_eq!(retention.demote(len, &KEY), naive.first() - before);
                 continue;
             }
             Event::Copy(before, len, changed) => {
