@@ -14,13 +14,14 @@ const LINES_MAX: usize = 400;
 const ARCHITECTURE_LINES_MAX: usize = 150;
 
 /// Which of our crates each may depend on. `bench` may on all but the program.
-const GRAPH: [(&str, &[&str]); 7] = [
+const GRAPH: [(&str, &[&str]); 8] = [
     ("tollgate-wire", &[]),
     ("tollgate-link", &["tollgate-wire"]),
     ("tollgate-tcp", &["tollgate-wire"]),
     ("tollgate-policy", &["tollgate-wire"]),
     ("tollgate-engine", &["tollgate-wire", "tollgate-link", "tollgate-tcp", "tollgate-policy"]),
-    ("tollgate-script", &["tollgate-wire", "tollgate-policy"]),
+    ("tollgate-inspect", &[]),
+    ("tollgate-script", &["tollgate-wire", "tollgate-policy", "tollgate-inspect"]),
     (
         "tollgate",
         &[
@@ -29,6 +30,7 @@ const GRAPH: [(&str, &[&str]); 7] = [
             "tollgate-tcp",
             "tollgate-policy",
             "tollgate-engine",
+            "tollgate-inspect",
             "tollgate-script",
         ],
     ),
@@ -175,7 +177,7 @@ fn unsafe_code_lives_only_in_the_xsk_backend() {
         }
     }
     report("unsafe outside crates/link/src/xsk", &faults);
-    for name in ["wire", "tcp", "policy", "engine", "script", "cli"] {
+    for name in ["wire", "tcp", "policy", "engine", "inspect", "script", "cli"] {
         let path = PathBuf::from(format!("crates/{name}/src/lib.rs"));
         assert!(read(&path).contains("#![forbid(unsafe_code)]"), "{path:?} does not forbid unsafe");
     }
