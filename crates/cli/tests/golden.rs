@@ -214,3 +214,71 @@ fn what_is_inserted_erased_and_marked_leaves_as_the_rule_says() {
     frames.push(talk.up(FIN | ACK, b""));
     golden("lines", &frames);
 }
+
+#[test]
+fn expressions_match_strings_parts_and_streams_across_segments() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    for piece in ["user=alice sec", "ret", "ive and sec", "ond id=0042 ", "se"] {
+        frames.push(talk.up(PSH | ACK, piece.as_bytes()));
+    }
+    frames.push(talk.up(FIN | ACK, b""));
+    golden("expressions", &frames);
+}
+
+#[test]
+fn signatures_are_found_across_segments_and_told_once() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    for piece in ["GET /?q=1 UNI", "ON  sele", "ct x /bi", "n/sh /bin/sh"] {
+        frames.push(talk.up(PSH | ACK, piece.as_bytes()));
+    }
+    frames.push(talk.down(PSH | ACK, b"root:x:0:0"));
+    golden("signatures", &frames);
+}
+
+#[test]
+fn a_name_is_refused_before_the_server_hears_it_and_another_passes_as_it_was() {
+    let hello = include_bytes!("../../inspect/tests/data/tls13.client");
+    let answer = include_bytes!("../../inspect/tests/data/tls13.server");
+    let mut talk = talk();
+    let mut frames = talk.open();
+    let (head, tail) = hello.split_at(170);
+    frames.push(talk.up(ACK, head));
+    frames.push(talk.down(ACK, b""));
+    frames.push(talk.up(PSH | ACK, tail));
+    frames.push(talk.down(ACK, &answer[..200]));
+    frames.push(talk.down(PSH | ACK, &answer[200..]));
+    golden("hello", &frames);
+    golden("hello_refused", &frames);
+    let mut plain = Talk::new(CLIENT, SERVER);
+    let mut frames = plain.open();
+    frames.push(plain.up(PSH | ACK, b"GET / HTTP/1.1\r\n"));
+    frames.push(plain.up(PSH | ACK, b"\r\n"));
+    golden("hello_none", &frames);
+}
+
+#[test]
+fn a_pattern_that_cannot_be_compiled_is_told_with_line_and_position() {
+    let directory = tempfile::tempdir().unwrap();
+    for (script, wanted) in [
+        (
+            "local rem = require('regexp/pcre')\nrem.re:compile('(a')",
+            ":2: regexp: '(a': unclosed group at position 1",
+        ),
+        (
+            "haka.patterns{ x = { regexp = '(?=a)' } }",
+            ":1: haka.patterns: 'x': look-around cannot be matched in one pass",
+        ),
+        (
+            "require('regexp/pcre').re:compile('(((a{999}){999}){999}){999}')",
+            "too large: compiled, it would take more than 1048576 bytes",
+        ),
+    ] {
+        let path = directory.path().join("bad.lua");
+        fs::write(&path, script).unwrap();
+        let said = say(tollgate().arg("check").arg(&path));
+        let text = format!("{}{}", said.out, said.err);
+        assert!(said.code != Some(0) && text.contains(wanted), "{text}");
+    }
+}

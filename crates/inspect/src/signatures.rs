@@ -24,7 +24,7 @@ const SIGNATURES_MAX: usize = 1 << 16;
 const LITERALS_BYTES_MAX: usize = 16 << 20;
 
 /// What to look for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signature {
     /// Exactly these bytes; ASCII letters in either case, if `case_insensitive`.
     Literal {

@@ -77,7 +77,13 @@ impl Budget {
         self.used.set(self.used.get().saturating_add(bytes / COPIED_PER_INSTRUCTION));
     }
 
-    fn charge(&self, instructions: u64) -> bool {
+    /// What is left of it.
+    pub(crate) fn left(&self) -> u64 {
+        self.max.get().saturating_sub(self.used.get())
+    }
+
+    /// Charges for instructions; whether that was too much.
+    pub(crate) fn charge(&self, instructions: u64) -> bool {
         let used = self.used.get().saturating_add(instructions);
         self.used.set(used);
         if used > self.max.get() {

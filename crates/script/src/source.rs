@@ -4,6 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::native::Shelf;
+
 /// A script may be made of this many modules.
 const MODULES_MAX: usize = 256;
 /// Lua shortens longer names in its messages.
@@ -20,6 +22,7 @@ pub(crate) struct Source {
     bytes_max: u64,
     /// By the name of their chunk. Locked while a script loads, never in an event.
     modules: Mutex<BTreeMap<String, Arc<[u8]>>>,
+    pub(crate) shelf: Shelf,
 }
 
 impl Source {
@@ -31,6 +34,7 @@ impl Source {
             text,
             bytes_max,
             modules: Mutex::default(),
+            shelf: Shelf::default(),
         }
     }
 

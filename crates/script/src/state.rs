@@ -12,13 +12,15 @@ use crate::source::Source;
 use crate::{limits, native, sandbox};
 
 /// The prelude, in the order in which its parts need each other.
-const PARTS: [&str; 20] = [
+const PARTS: [&str; 22] = [
     include_str!("prelude/base.lua"),
     include_str!("prelude/address.lua"),
     include_str!("prelude/store.lua"),
     include_str!("prelude/vbuffer.lua"),
     include_str!("prelude/iterator.lua"),
     include_str!("prelude/stream.lua"),
+    include_str!("prelude/regexp.lua"),
+    include_str!("prelude/patterns.lua"),
     include_str!("prelude/flow.lua"),
     include_str!("prelude/packet.lua"),
     include_str!("prelude/rule.lua"),
@@ -36,7 +38,7 @@ const PARTS: [&str; 20] = [
 ];
 
 /// What `require` finds: the name, and the text that makes the module when it is first asked for.
-const MODULES: [(&str, &str); 7] = [
+const MODULES: [(&str, &str); 9] = [
     ("class", include_str!("prelude/modules/class.lua")),
     ("protocol/raw", include_str!("prelude/modules/raw.lua")),
     ("protocol/ipv4", include_str!("prelude/modules/ipv4.lua")),
@@ -44,6 +46,8 @@ const MODULES: [(&str, &str); 7] = [
     ("protocol/tcp", include_str!("prelude/modules/tcp.lua")),
     ("protocol/tcp_connection", include_str!("prelude/modules/tcp_connection.lua")),
     ("protocol/http", include_str!("prelude/modules/http.lua")),
+    ("protocol/tls", include_str!("prelude/modules/tls.lua")),
+    ("regexp/pcre", include_str!("prelude/modules/regexp.lua")),
 ];
 
 /// A script in a Lua state, run once: its rules wait for events.

@@ -1,4 +1,5 @@
-//! Every example of docs/rules.md loads and runs.
+//! Every example of docs/rules.md and docs/matching.md loads and runs.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 
@@ -10,11 +11,20 @@ use tollgate_wire::Direction;
 
 #[test]
 fn every_example_of_the_rules_page_runs_without_an_error() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rules.md");
+    every_example_runs("rules.md", 7);
+}
+
+#[test]
+fn every_example_of_the_page_about_matching_runs_without_an_error() {
+    every_example_runs("matching.md", 5);
+}
+
+fn every_example_runs(page: &str, examples_min: usize) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
     let page = std::fs::read_to_string(path).unwrap();
     let examples: Vec<&str> =
         page.split("```lua\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(examples.len() >= 7, "{}", examples.len());
+    assert!(examples.len() >= examples_min, "{}", examples.len());
     for example in examples {
         let rules = load(example).unwrap_or_else(|error| unreachable!("{error}\n{example}"));
         for (client, server) in [

@@ -82,7 +82,6 @@ fn errors_of_the_library_name_the_scripts_line() {
             "\nrequire('protocol/tpc')",
             "require 'protocol/tpc': no such module; did you mean protocol/tcp",
         ),
-        ("\nrequire('regexp/pcre')", "require 'regexp/pcre': not supported yet"),
         ("\nlocal x = haka.ruel", "haka: unknown field 'ruel'; did you mean rule"),
         ("\nlocal x = haka.grammar", "haka.grammar is not supported yet"),
         (

@@ -5,9 +5,13 @@
 mod bytes;
 mod flow;
 mod http;
+mod matching;
 mod modules;
 mod packet;
+mod patterns;
+mod regexp;
 mod report;
+mod tls;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +23,8 @@ use crate::event::{Event, Shared};
 use crate::fault::{Failure, FailureKind, Fault};
 use crate::limits::Limits;
 use crate::source::Source;
+
+pub(crate) use matching::Shelf;
 
 /// Names further apart than this are not taken for a slip of the finger.
 const SUGGESTION_DISTANCE_MAX: usize = 3;
@@ -41,6 +47,10 @@ pub(crate) fn table(
     packet::add(lua, &native, shared)?;
     report::add(lua, &native, shared)?;
     http::add(lua, &native, shared)?;
+    let shares = matching::Shares::default();
+    regexp::add(lua, &native, shared, source, &shares)?;
+    patterns::add(lua, &native, shared, source, &shares)?;
+    tls::add(lua, &native, shared)?;
     native.set("unread_max", limits.unread_bytes_max)?;
     native.set(
         "metatable",

@@ -14,12 +14,12 @@ G.haka = P.strict("haka", {
     log_section = function(name) return P.logger(tostring(name)) end,
     events = P.events("haka", { started = P.core.started, exiting = P.core.exiting }),
     vbuffer_from = P.vbuffer_from, vbuffer_allocate = P.vbuffer_allocate,
-    dissector = { new = P.new_dissector }, helper = P.helper,
+    dissector = { new = P.new_dissector }, helper = P.helper, patterns = P.patterns,
 }, set("interactive_rule", "grammar", "state_machine", "console", "network_time", "pcall", "on_exit"))
 
 -- Modules of ours, by the name that `require` takes: the function that makes each, then the module.
 local made, later = {}, set("protocol/udp", "protocol/udp_connection", "protocol/icmp",
-    "protocol/dns", "regexp/pcre")
+    "protocol/dns")
 local names = {}
 for name in pairs(P.modules) do names[#names + 1] = name end
 

@@ -55,6 +55,7 @@ local function has_ended(self)
     -- More may come to a stream that has not ended.
     return self.store.ended ~= false
 end
+P.has_ended = has_ended
 
 -- Waits until `count` bytes are there or the stream has ended; gives what is there.
 local function want(self, count)
@@ -70,6 +71,7 @@ local function want(self, count)
     end
     return there
 end
+P.want = want
 
 local function amount(count, what)
     if type(count) ~= "number" or count < 0 or count % 1 ~= 0 then

@@ -47,6 +47,7 @@ local function span(self)
     if from < base then return nil end
     return store, from - base, self.to - base
 end
+P.span = span
 
 local function text(self)
     local store, from, to = span(self)

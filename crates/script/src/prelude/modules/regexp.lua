@@ -1,0 +1,4 @@
+-- regexp/pcre: see ../regexp.lua.
+local P = ...
+
+return P.regexp
