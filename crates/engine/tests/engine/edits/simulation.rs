@@ -1,20 +1,21 @@
 //! Two endpoints with a worker between them whose rules change both streams, another behind it that
-//! only reads, and a network that loses, repeats and reorders at each end. One seed is one run.
+//! only reads, and a network that loses, repeats and reorders at each end. One seed is one run; in every
+//! other one, two workers change the streams, and each frame arrives at either.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use tollgate_engine::{Counters, Mesh, Worker};
-use tollgate_link::Port;
+use tollgate_engine::{Config, Counters, Mesh, Worker, mesh};
 use tollgate_link::memory::MemoryLink;
-use tollgate_policy::Policy;
+use tollgate_link::{Link, Port};
+use tollgate_policy::{Phase, Policy};
 use tollgate_wire::{Direction, Packet, Timestamp};
 
 use super::editor::Random;
 use super::endpoint::Endpoint;
-use crate::common::{Script, Seen, small};
+use crate::common::{Script, Seen, SharedLink, small};
 
 /// Frames on their way; probabilities per frame.
 struct Network {
@@ -82,15 +83,10 @@ impl Drop for Seed {
     }
 }
 
-type Gate<P> = Worker<MemoryLink, P>;
+type Reader = Worker<MemoryLink, Script>;
 
 /// Takes what arrived in at a port, and gives what leaves at each, A first.
-fn pass<P: Policy>(
-    gate: &mut Gate<P>,
-    port: Port,
-    frames: Vec<Vec<u8>>,
-    now: Timestamp,
-) -> [Vec<Vec<u8>>; 2] {
+fn pass(gate: &mut Reader, port: Port, frames: Vec<Vec<u8>>, now: Timestamp) -> [Vec<Vec<u8>>; 2] {
     for bytes in frames {
         assert!(gate.link_mut().inject(port, &bytes));
     }
@@ -98,22 +94,76 @@ fn pass<P: Policy>(
     Port::BOTH.map(|port| gate.link_mut().sent(port))
 }
 
+/// The workers that change the streams. One of them owns the only connection.
+struct Editor {
+    workers: Vec<Worker<SharedLink, Random>>,
+    rng: SmallRng,
+}
+
+impl Editor {
+    fn new(seed: u64) -> Self {
+        let workers = 1 + (seed % 2) as usize;
+        let meshes = mesh(workers, small().hand_off_ring());
+        let make = |(worker, (link, mesh))| {
+            Worker::new(Config { workers, worker, ..small() }, link, Random::new(seed), mesh)
+        };
+        let links = SharedLink::siblings(workers);
+        let workers = links.into_iter().zip(meshes).enumerate().map(make).collect();
+        Self { workers, rng: SmallRng::seed_from_u64(!seed) }
+    }
+
+    /// As [`pass`]; each frame at one of the workers.
+    fn pass(&mut self, port: Port, frames: Vec<Vec<u8>>, now: Timestamp) -> [Vec<Vec<u8>>; 2] {
+        for bytes in frames {
+            let at = self.rng.random_range(0..self.workers.len());
+            self.workers[at].link_mut().inject(port, &bytes);
+        }
+        let mut out = [Vec::new(), Vec::new()];
+        // What the last hands to the first is seen in the next round.
+        for _ in 0..self.workers.len() {
+            for worker in &mut self.workers {
+                worker.poll(now);
+                for port in Port::BOTH {
+                    out[port.index()].extend(worker.link_mut().sent(port));
+                }
+            }
+        }
+        out
+    }
+
+    fn policy(&self) -> &Random {
+        let owner = |worker: &&Worker<_, _>| worker.counters().connections(Phase::Established) > 0;
+        self.workers.iter().find(owner).unwrap().policy()
+    }
+
+    fn finish(mut self, now: Timestamp) -> Counters {
+        let mut sum = Counters::default();
+        for worker in &mut self.workers {
+            sum += &finish(worker, now);
+            Port::BOTH.map(|port| worker.link_mut().sent(port));
+        }
+        assert_eq!(self.workers[0].link().outstanding(), 0, "frames leaked");
+        assert_eq!(sum.handed_in, sum.handed_out);
+        sum
+    }
+}
+
 /// The client, the one that changes, the one that reads, the server: takes what arrived from both, and
 /// gives what leaves to both. `returned` is between the two.
 fn cross(
-    editor: &mut Gate<Random>,
-    reader: &mut Gate<Script>,
+    editor: &mut Editor,
+    reader: &mut Reader,
     (from_client, from_server): (Vec<Vec<u8>>, Vec<Vec<u8>>),
     returned: &mut Vec<Vec<u8>>,
     now: Timestamp,
 ) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    let [mut for_client, on] = pass(editor, Port::A, from_client, now);
+    let [mut for_client, on] = editor.pass(Port::A, from_client, now);
     let [back, mut for_server] = pass(reader, Port::A, on, now);
     returned.extend(back);
     let [back, out] = pass(reader, Port::B, from_server, now);
     returned.extend(back);
     for_server.extend(out);
-    let [out, on] = pass(editor, Port::B, std::mem::take(returned), now);
+    let [out, on] = editor.pass(Port::B, std::mem::take(returned), now);
     for_client.extend(out);
     let [back, out] = pass(reader, Port::A, on, now);
     returned.extend(back);
@@ -121,12 +171,8 @@ fn cross(
     (for_client, for_server)
 }
 
-fn finish<P: Policy>(mut gate: Gate<P>, now: Timestamp) -> Counters {
+fn finish<L: Link, P: Policy>(gate: &mut Worker<L, P>, now: Timestamp) -> Counters {
     gate.finish(now);
-    for port in Port::BOTH {
-        gate.link_mut().sent(port);
-    }
-    assert_eq!(gate.link().outstanding(), 0, "frames leaked");
     assert_eq!(gate.gauges().retained_bytes, 0, "bytes leaked");
     let counters = gate.counters().clone();
     assert_eq!((counters.balance(), counters.held, counters.unbalanced_turns), (0, 0, 0));
@@ -144,7 +190,7 @@ fn simulate(seed: u64) -> (Counters, u64) {
         end.vlans.clone_from(&vlans);
     }
     let [mut up, mut to_server, mut down, mut to_client] = [(); 4].map(|()| Network::new(&mut rng));
-    let mut editor = Worker::new(small(), MemoryLink::new(), Random::new(seed), Mesh::alone());
+    let mut editor = Editor::new(seed);
     let script = Script { writes: false, ..Script::default() };
     let mut reader = Worker::new(small(), MemoryLink::new(), script, Mesh::alone());
     let [mut tap_up, mut tap_down] = [Tap::default(), Tap::default()];
@@ -162,7 +208,7 @@ fn simulate(seed: u64) -> (Counters, u64) {
             "it has stalled: client {}; server {}; {:?}",
             client.describe(),
             server.describe(),
-            (editor.counters(), reader.counters()),
+            (editor.workers.iter().map(Worker::counters).collect::<Vec<_>>(), reader.counters()),
         );
         now = now + Duration::from_millis(1);
         for frame in client.send(now, &mut rng) {
@@ -198,9 +244,10 @@ fn simulate(seed: u64) -> (Counters, u64) {
     assert!(script.stream(Direction::ToServer) == server.received, "one behind us reads the same");
     assert!(script.stream(Direction::ToClient) == server.data, "and what was not changed yet");
     let edits = policy.edits;
-    let read = finish(reader, now);
+    let read = finish(&mut reader, now);
+    assert_eq!(reader.link().outstanding(), 0, "frames leaked");
     assert_eq!(read.rewritten, 0, "copies of what we send agree");
-    let counters = finish(editor, now);
+    let counters = editor.finish(now);
     drop(printed);
     (counters, edits)
 }
@@ -218,6 +265,7 @@ fn what_arrives_is_what_rules_have_made_of_what_was_sent_and_no_transfer_stalls(
         edits += made;
     }
     println!("{runs} runs, {edits} edits: {:?}", sum.edits);
+    assert!(sum.handed_out > 10 * runs, "two workers took part");
     // The runs were about something.
     assert!(edits > 5 * runs && sum.edits.connections > runs / 2);
     assert!(sum.edits.split > runs && sum.edits.forged > runs && sum.edits.acks > 0, "{sum:?}");
