@@ -346,6 +346,12 @@ impl EditedStream {
         self.map.output_from(from).max(self.acknowledged).before(self.first)
     }
 
+    /// Whether the receiver has all that was sent, and has room for nothing.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.acknowledged == self.sent && self.window_edge.at_or_before(self.sent)
+    }
+
     /// Units of output that have not left.
     #[must_use]
     pub fn unsent_len(&self) -> u32 {

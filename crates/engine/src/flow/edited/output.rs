@@ -86,10 +86,12 @@ impl<F: Frame> Flow<F> {
         let unanswered = stream.is_settled() && from.before(stream.settled());
         // A sender that repeats itself waits for room that an acknowledgment may have told us of and
         // lost its way. An old number makes the receiver tell again (RFC 9293 section 3.10.7.4).
-        let probes = turn == Turn::Again && stream.unsent_len() > 0;
+        // So does one that sends anything new while there is no room at all, as BSD probes.
+        let asks = turn == Turn::Again || stream.is_closed();
+        let probes = asks && stream.unsent_len() > 0;
         let seq = match turn {
+            _ if probes => stream.acknowledged() - 1,
             Turn::First => stream.edge_sent(),
-            Turn::Again if probes => stream.acknowledged() - 1,
             Turn::Again => stream.output_bare(from),
         };
         if unanswered {

@@ -178,6 +178,28 @@ fn what_the_window_has_no_room_for_leaves_when_it_has() {
     assert_eq!(gate.finish().edits.forged, 2);
 }
 
+/// The receiver makes room again, and its word is lost; so may be what asks for it, and the answer.
+#[test]
+fn who_waits_for_room_asks_until_the_answer_arrives() {
+    let mut gate = Gate::with(small(), &terms(1460, 6, false));
+    gate.rule(|data| data.insert(2, "0123456789").unwrap());
+    assert_eq!(gate.put(&up(1, 1, "abcd")), [s(1, 1, "ab0123")]);
+    let window = |ack, window| Frame { window, ..down(1, ack, "") };
+    assert_eq!(gate.put(&window(7, 0)), [c(1, 3, "")]);
+    // As senders ask that have sent all, as Linux does, and as BSD does, with a byte that is new.
+    let asks = s(6, 1, "");
+    for probe in [up(3, 1, "cd"), up(2, 1, ""), up(5, 1, "e"), up(5, 1, "e")] {
+        for _ in 0..2 {
+            let out = gate.put(&probe);
+            assert!(matches!(&out[..], [one] if one.1 == asks.1 && one.4.is_empty()), "{out:?}");
+        }
+    }
+    assert_eq!(gate.put(&window(7, 0)), [c(1, 3, "")]);
+    assert_eq!(gate.put(&window(7, 100)), [c(1, 3, ""), s(7, 1, "456789cde")]);
+    assert_eq!(gate.put(&window(16, 100)), [c(1, 6, "")]);
+    gate.finish();
+}
+
 #[test]
 fn forged_segments_carry_the_newest_timestamps() {
     let mut gate = Gate::with(small(), &terms(1460, 6, true));
