@@ -36,6 +36,8 @@ pub(crate) struct Retained {
     /// For digests of what is forgotten: a secret, and of no influence but on whether two segments are
     /// found the same, which they are.
     key: RandomState,
+    /// The same for what is only reported: a faster one, for every segment of a changed stream has one.
+    edit_key: ahash::RandomState,
     hand: Hand,
     /// Emptied, to be used again: the last one first, for it is still in the cache. So a flow whose
     /// segments are acknowledged one by one allocates nothing.
@@ -63,6 +65,7 @@ impl Retained {
             direction_bytes_max: config.retained_direction_bytes_max,
             withholds: config.remedies.memory == Remedy::DropPacket,
             key: RandomState::new(),
+            edit_key: ahash::RandomState::new(),
             hand: Hand { at: u32::MAX, began: Timestamp::default(), digests: 0 },
             spare: Vec::with_capacity(SPARE_MAX),
         }
@@ -105,6 +108,11 @@ impl Retained {
     /// Makes a copy say what the first one said, as far as that is known.
     pub(crate) fn check(&self, kept: &Retention, seq: Seq, copy: &mut [u8]) -> Copied {
         kept.check(seq, copy, &self.key)
+    }
+
+    /// For digests of what rules have changed.
+    pub(crate) const fn key(&self) -> &ahash::RandomState {
+        &self.edit_key
     }
 
     /// Whether `len` bytes more may leave: false if they could not be remembered, and their next copy

@@ -16,10 +16,12 @@
 //! makes room.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::iter;
 
 use tollgate_wire::Seq;
 
+use crate::said::Said;
 use crate::{EditMap, Retention};
 
 /// The output of one direction, and its two numberings.
@@ -43,6 +45,9 @@ pub struct EditedStream {
     /// The sender's number up to which it may have been told that all has arrived because it was held,
     /// as of the last event that let some of it go. What became of it may still be under way.
     vouched: Seq,
+    /// What came from the first change on; what left before is known itself, up to `even`.
+    said: Said,
+    even: Seq,
 }
 
 /// A change to the bytes of one event: `erased` of them at `start` give way to `bytes`.
@@ -103,6 +108,8 @@ impl EditedStream {
             window_edge,
             held: Vec::new(),
             vouched: acknowledged,
+            said: Said::default(),
+            even: data_end,
         }
     }
 
@@ -135,6 +142,29 @@ impl EditedStream {
         self.finished |= fin;
     }
 
+    /// Notes what the bytes of a segment are, as its sender numbers them from `seq` on.
+    pub fn note(&mut self, seq: Seq, bytes: &[u8], key: &impl BuildHasher) {
+        self.said.note(seq, bytes, key);
+    }
+
+    /// Whether a copy that its sender numbers from `seq` on is found to say something else than the first
+    /// did. One that is cut in another way is not compared.
+    #[must_use]
+    pub fn contradicts(&self, seq: Seq, copy: &[u8], key: &impl BuildHasher) -> bool {
+        let old = usize::try_from(self.even.distance(seq)).unwrap_or(0).min(copy.len());
+        let (before, after) = copy.split_at(old);
+        if before.is_empty() {
+            return self.said.contradicts(seq, after, key);
+        }
+        // Not changed, so it is the same on both sides.
+        let unknown = usize::try_from(self.first.distance(seq)).unwrap_or(0).min(before.len());
+        let known = before.get(unknown..).unwrap_or_default();
+        let skip = usize::try_from(seq.distance(self.first)).unwrap_or(0);
+        let differs = |(copy, byte): (&u8, &u8)| copy != byte;
+        known.iter().zip(self.bytes.iter().skip(skip)).any(differs)
+            || self.said.contradicts(self.even, after, key)
+    }
+
     /// Takes a cumulative acknowledgment of the receiver and the window edge beside it, both in its
     /// numbers.
     pub fn acknowledge(&mut self, ack: Seq, window_edge: Seq) {
@@ -142,6 +172,7 @@ impl EditedStream {
         self.acknowledged = self.acknowledged.max(ack);
         self.window_edge = self.window_edge.max(window_edge);
         self.map.acknowledged(self.acknowledged);
+        self.said.acknowledged(self.map.input_to(self.acknowledged));
         let count = usize::try_from(self.acknowledged.distance(self.first)).unwrap_or(0);
         let count = count.min(self.bytes.len());
         self.bytes.drain(..count);
@@ -367,7 +398,7 @@ impl EditedStream {
     /// Memory that it takes, in bytes: what is kept, what is held, and the map.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.bytes.len() + self.held.len() + self.map.edits() * 16
+        self.bytes.len() + self.held.len() + self.map.edits() * 16 + self.said.memory()
     }
 
     /// The sender's number after all that was taken, held or not.

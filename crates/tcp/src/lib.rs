@@ -21,6 +21,7 @@ mod reassembler;
 mod receipts;
 pub mod reset;
 mod retention;
+mod said;
 mod segment;
 mod state;
 mod tracker;

@@ -58,6 +58,8 @@ impl<F: Frame> Flow<F> {
             Push::Duplicate(buffer) => {
                 cx.ports.counters.retransmitted += 1;
                 if let Some(packet) = buffer.into_packet() {
+                    let len = packet.headers().payload_len();
+                    self.compare(cx, &packet, len, direction);
                     self.emit(cx, packet, direction, port, Turn::Again, news);
                 }
             }
@@ -259,6 +261,15 @@ impl<F: Frame> Flow<F> {
         let mut data = Data::default();
         ready.iter().for_each(|part| push_fresh(&mut data, part));
         stream.take(data.chunks(), &changes, wishes.hold_from.map(offset), event.ends);
+        let mut seq = event.seq;
+        for part in ready {
+            let mut one = Data::default();
+            push_fresh(&mut one, part);
+            for chunk in one.chunks() {
+                stream.note(seq, chunk, cx.retained.key());
+                seq += u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+            }
+        }
 
         let counters = &mut cx.ports.counters;
         counters.edits.edits += changes.len() as u64;
@@ -274,6 +285,23 @@ impl<F: Frame> Flow<F> {
         edited.account(cx.retained);
     }
 
+    /// Tells if the first `old` bytes of a packet, which came before, say something else now. What leaves is
+    /// made of what came first.
+    fn compare<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        packet: &Packet<F>,
+        old: u32,
+        direction: Direction,
+    ) {
+        let old = usize::try_from(old).ok().and_then(|old| packet.payload().get(..old));
+        let Some((edited, copy)) = self.edited.as_ref().zip(old) else { return };
+        let stream = &edited.streams[direction];
+        if stream.contradicts(data_seq(packet), copy, cx.retained.key()) {
+            self.conflict(cx, direction);
+        }
+    }
+
     /// Sends a packet whose turn has come, with what became of its bytes.
     fn emit_ready<L: Link<Frame = F>, P: Policy>(
         &mut self,
@@ -283,7 +311,8 @@ impl<F: Frame> Flow<F> {
         port: Port,
         news: News,
     ) {
-        let Ready { buffer: mut packet, keep, keep_fin, rewritten, .. } = ready;
+        let Ready { buffer: mut packet, fresh, keep, keep_fin, rewritten, .. } = ready;
+        self.compare(cx, &packet, fresh.start, direction);
         let headers = packet.headers();
         if keep != headers.payload_len() || keep_fin != headers.flags.contains(Flags::FIN) {
             packet.trim(0..keep, keep_fin);

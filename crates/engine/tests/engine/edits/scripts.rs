@@ -2,7 +2,7 @@
 
 use tollgate_engine::{Cause, Reason};
 use tollgate_link::Port;
-use tollgate_policy::Verdict;
+use tollgate_policy::{Report, Verdict};
 use tollgate_wire::{Packet, Seq};
 
 use super::gate::{Gate, c, down, s, up};
@@ -347,4 +347,39 @@ fn what_is_in_flight_when_the_first_change_comes_is_still_repeated() {
     assert_eq!(gate.put(&up(3, 1, "XX")), [s(3, 1, "cd")]);
     assert_eq!(gate.put(&down(1, 1, "????")), [c(1, 1, "wxyz")]);
     gate.finish();
+}
+
+/// What leaves of a second copy is cut from what the first has become; that it said something else is told
+/// all the same, once.
+#[test]
+fn a_copy_with_other_bytes_is_told_in_a_changed_stream_too() {
+    let alerts = |gate: &mut Gate| {
+        let reports = gate.worker.reports().drain();
+        reports.filter(|report| matches!(report, Report::Alert(_))).count()
+    };
+    type Copies = &'static [(u32, &'static str, &'static str)];
+    let cases: [(bool, Copies); 8] = [
+        (false, &[(5, "abcd", "ab++cd"), (9, "efgh", "efgh"), (5, "abcdefgh", "ab++cdefgh")]),
+        (false, &[(1, "kept", "kept"), (3, "ptabcd", "ptab++cd"), (9, "efghnew", "efghnew")]),
+        (true, &[(1, "kXpt", "kept")]),
+        (true, &[(3, "pXabcd", "ptab++cd")]),
+        (true, &[(5, "abXd", "ab++cd"), (5, "XXXX", "ab++cd")]),
+        (true, &[(5, "abcdeXgh", "ab++cdefgh")]),
+        (true, &[(9, "eXghnew", "efghnew")]),
+        // Of one that is cut anew nothing is known.
+        (false, &[(6, "XX", "b++c")]),
+    ];
+    for (told, copies) in cases {
+        let mut gate = Gate::new();
+        assert_eq!(gate.put(&up(1, 1, "kept")), [s(1, 1, "kept")]);
+        gate.rule(|data| data.insert(6, "++").unwrap());
+        assert_eq!(gate.put(&up(5, 1, "abcd")), [s(5, 1, "ab++cd")]);
+        assert_eq!(gate.put(&up(9, 1, "efgh")), [s(11, 1, "efgh")]);
+        for (seq, copy, leaves) in copies {
+            let out = gate.put(&up(*seq, 1, copy));
+            assert_eq!(out.iter().map(|out| &out.4[..]).collect::<String>(), *leaves, "{copy}");
+        }
+        assert_eq!(alerts(&mut gate), usize::from(told), "{copies:?}");
+        assert_eq!(gate.finish().rewritten > 0, told);
+    }
 }
