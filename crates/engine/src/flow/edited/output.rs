@@ -82,8 +82,11 @@ impl<F: Frame> Flow<F> {
         }
         let Some(edited) = &self.edited else { return };
         let stream = &edited.streams[direction];
-        // Its receiver has acknowledged all there is, so it will say nothing to what was erased.
-        let unanswered = stream.is_settled() && from.before(stream.settled());
+        // Its receiver has acknowledged all there is, so it will say nothing to what was erased. Who repeats
+        // that is told in any case: what follows may be acknowledged selectively and lost behind us, and
+        // its sender repeats it only when it comes first.
+        let unanswered =
+            (stream.is_settled() || turn == Turn::Again) && from.before(stream.settled());
         // A sender that repeats itself waits for room that an acknowledgment may have told us of and
         // lost its way. An old number makes the receiver tell again (RFC 9293 section 3.10.7.4).
         // So does one that sends anything new while there is no room at all, as BSD probes.

@@ -4,7 +4,7 @@ use tollgate_engine::{Config, Midstream};
 use tollgate_wire::{Packet, Seq, Timestamps};
 
 use super::gate::{Gate, c, down, s, up};
-use crate::common::{CLIENT_ISN, Frame, handshake, small};
+use crate::common::{ACK, CLIENT_ISN, FIN, Frame, PSH, handshake, small};
 
 /// The blocks of the last segment of a batch, as the client numbers its bytes.
 fn blocks(out: &[(tollgate_link::Port, Vec<u8>)]) -> Vec<(u32, u32)> {
@@ -76,6 +76,23 @@ fn without_sack_there_are_duplicates_enough_for_a_fast_retransmit() {
     assert_eq!(gate.put(&up(29, 1, "late")), [c(1, 5, "")]);
     // The receiver's own, three of ours, and one for what came after.
     assert_eq!((out.len(), gate.finish().edits.duplicate_acks), (4, 4));
+}
+
+/// What was acknowledged selectively is lost behind us, and all before it was erased: its sender repeats only
+/// what is not acknowledged, and its receiver has nothing to say to that.
+#[test]
+fn who_repeats_what_was_erased_is_told_so_that_it_repeats_what_follows() {
+    let mut gate = Gate::with(small(), &sacking());
+    let stamp = |frame: Frame| stamped(frame, 101, 200);
+    let fin = stamp(Frame::client(5, 1, FIN | ACK, b""));
+    assert_eq!(blocks(&gate.bytes(&fin)), [(5, 6)]);
+    gate.rule(|data| data.erase(0..4).unwrap());
+    let data = stamp(up(1, 1, "abcd"));
+    let lost = |push| ('s', 1, 1, push | FIN | ACK, String::new());
+    assert_eq!(gate.put(&data), [lost(PSH), s(2, 1, "")]);
+    assert_eq!(gate.put(&data), [c(1, 5, "")]);
+    assert_eq!(gate.put(&fin), [lost(0)]);
+    gate.finish();
 }
 
 #[test]
