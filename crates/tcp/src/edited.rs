@@ -165,6 +165,20 @@ impl EditedStream {
             || self.said.contradicts(self.even, after, key)
     }
 
+    /// Lets go what is held.
+    pub fn release(&mut self) {
+        self.take(&[], &[], None, false);
+    }
+
+    /// Whether what is held takes all the room that the receiver has offered, so that its sender cannot
+    /// send what would end the hold: what is left is nothing, as a window says it that is shifted by
+    /// `shift`.
+    #[must_use]
+    pub fn holds_too_much(&self, shift: u8) -> bool {
+        let room = self.input_window_edge(self.window_edge).distance(self.settled()).max(0);
+        !self.held.is_empty() && self.is_settled() && room >> shift == 0
+    }
+
     /// Takes a cumulative acknowledgment of the receiver and the window edge beside it, both in its
     /// numbers.
     pub fn acknowledge(&mut self, ack: Seq, window_edge: Seq) {

@@ -174,6 +174,10 @@ impl<F: Frame> Flow<F> {
             edited.silent = 0;
         }
         stream.acknowledge(raw.ack, edge);
+        if stream.holds_too_much(self.tracker.window_shift(direction)) {
+            cx.ports.counters.edits.holds_released += 1;
+            stream.release();
+        }
         let waits = stream.unsent().is_some();
         edited.account(cx.retained);
         if waits {

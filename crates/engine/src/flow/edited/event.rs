@@ -278,9 +278,11 @@ impl<F: Frame> Flow<F> {
             changes.iter().map(|change| change.bytes.len() as u64).sum::<u64>();
         let held = stream.held().len();
         let held_max = usize::try_from(cx.config.held.bytes).unwrap_or(usize::MAX);
-        if held > 0 && (held > held_max || !cx.retained.has_room(stream.memory())) {
+        let shift = self.tracker.window_shift(direction.reverse());
+        let over = held > held_max || !cx.retained.has_room(stream.memory());
+        if held > 0 && (over || stream.holds_too_much(shift)) {
             counters.edits.holds_released += 1;
-            stream.take(&[], &[], None, false);
+            stream.release();
         }
         edited.account(cx.retained);
     }

@@ -102,6 +102,11 @@ impl Policy for Random {
         let Self { rng, busy, given_max, sides, edits } = self;
         let side = &mut sides[usize::from(direction == Direction::ToClient)];
         assert!(!side.ended, "nothing follows the end");
+        if data.offset() > side.next && data.offset() == data.fresh_from() {
+            // What was held had to go: its sender had no room for more.
+            side.output.extend(&side.input[side.next as usize..]);
+            side.next = data.offset();
+        }
         assert_eq!(data.offset(), side.next, "events follow each other");
         let bytes = data.to_vec();
         let seen = (data.fresh_from() - data.offset()) as usize;

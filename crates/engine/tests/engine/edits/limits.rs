@@ -50,6 +50,26 @@ fn a_hold_ends_at_the_bound_and_at_the_end_of_the_stream() {
 
 /// A sender repeats first what is not acknowledged first. If those were held bytes, it would never get
 /// to what was lost behind them.
+/// What is held takes room that the receiver has offered, and is not told to have: more than all of it cannot
+/// come.
+#[test]
+fn a_hold_ends_when_its_sender_has_no_room_for_more() {
+    let mut frames = handshake();
+    frames.iter_mut().for_each(|frame| frame.window = 6);
+    let mut gate = Gate::with(small(), &frames);
+    let window = |ack, window| Frame { window, ..down(1, ack, "") };
+    gate.rule(|data| data.hold_from(2).unwrap());
+    assert_eq!(gate.put(&up(1, 1, "abcd")), [s(1, 1, "ab")]);
+    assert_eq!(gate.put(&window(3, 4)), [c(1, 5, "")]);
+    gate.rule(|data| data.hold_from(2).unwrap());
+    assert_eq!(gate.put(&up(5, 1, "ef")), [s(3, 1, "cdef")]);
+    assert_eq!(gate.put(&window(7, 2)), [c(1, 7, "")]);
+    // Or when it turns out that no more room comes.
+    gate.rule(|data| data.hold_from(6).unwrap());
+    assert_eq!(gate.put(&up(7, 1, "gh")), [s(7, 1, "gh")]);
+    assert_eq!(gate.finish().edits.holds_released, 2);
+}
+
 #[test]
 fn held_bytes_do_not_keep_a_sender_from_repeating_what_was_lost_behind_them() {
     let mut gate = Gate::new();

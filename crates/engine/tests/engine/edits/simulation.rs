@@ -276,6 +276,7 @@ fn what_arrives_is_what_rules_have_made_of_what_was_sent_and_no_transfer_stalls(
 fn seeds_that_were_found_stay_fixed() {
     // An acknowledgment in the receiver's name was too old for PAWS, and so was each that followed.
     simulate(1_001_142);
+    simulate(1_001_535);
 }
 
 const RUNS: u64 = 150;
