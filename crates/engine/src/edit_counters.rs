@@ -23,6 +23,8 @@ pub struct EditCounters {
     pub acks: u64,
     /// Duplicate ACKs of our own for what waits behind a gap, which its receiver does not see.
     pub duplicate_acks: u64,
+    /// Segments of our own with bytes that were acknowledged so and lost behind us.
+    pub repeated: u64,
     /// Connections that were reset where they should have crossed uninspected, since their numbers had
     /// been changed.
     pub lost: u64,
@@ -32,7 +34,7 @@ type Named = (&'static str, &'static str);
 
 impl EditCounters {
     /// All numbers under the names that Prometheus knows them by, with a HELP line each.
-    pub(crate) fn named(&self) -> [(Named, u64); 10] {
+    pub(crate) fn named(&self) -> [(Named, u64); 11] {
         [
             (CONNECTIONS, self.connections),
             (EDITS, self.edits),
@@ -43,6 +45,7 @@ impl EditCounters {
             (FORGED, self.forged),
             (ACKS, self.acks),
             (DUPLICATE_ACKS, self.duplicate_acks),
+            (REPEATED, self.repeated),
             (LOST, self.lost),
         ]
     }
@@ -59,6 +62,7 @@ impl AddAssign<&Self> for EditCounters {
         self.forged += other.forged;
         self.acks += other.acks;
         self.duplicate_acks += other.duplicate_acks;
+        self.repeated += other.repeated;
         self.lost += other.lost;
     }
 }
@@ -85,6 +89,10 @@ const ACKS: Named =
 const DUPLICATE_ACKS: Named = (
     "tollgate_edit_duplicate_acks_forged_total",
     "Duplicate ACKs of our own for segments that are held behind a gap.",
+);
+const REPEATED: Named = (
+    "tollgate_edit_segments_repeated_total",
+    "Segments of our own that repeat what was held, acknowledged selectively and lost behind us.",
 );
 const LOST: Named =
     ("tollgate_edits_lost_total", "Connections reset since they could not cross uninspected.");

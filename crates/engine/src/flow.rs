@@ -6,6 +6,7 @@ mod edited;
 mod end;
 mod gap;
 mod in_flight;
+mod promise;
 mod remedy;
 mod resume;
 mod small;
@@ -34,7 +35,7 @@ use crate::unanswered::Unanswered;
 use crate::unseen::Unseen;
 use crate::zombie::Zombie;
 
-use gap::Stall;
+use gap::Gaps;
 pub(crate) use remedy::is_followable;
 
 /// A connection whose handshake is complete, or that was picked up in its middle.
@@ -63,7 +64,7 @@ pub(crate) struct Flow<F> {
     bypassed: bool,
     course: Course,
     unanswered: Unanswered,
-    stalls: PerDirection<Stall>,
+    gaps: Option<Box<Gaps>>,
     /// As the worker last saw it, so that it notices a change.
     pub(crate) recorded: Standing,
 }
@@ -133,7 +134,7 @@ impl<F: Frame> Flow<F> {
             bypassed: false,
             course: Course::Followed,
             unanswered: Unanswered::default(),
-            stalls: PerDirection::default(),
+            gaps: None,
             recorded,
         }
     }
@@ -214,9 +215,13 @@ impl<F: Frame> Flow<F> {
         if verdict == Verdict::Accept {
             let sent = direction.reverse();
             let may_ask = self.streams[sent].is_waiting() && !self.is_read_to_the_gap(sent);
+            let before = self.has_promised().then(|| self.received(sent));
             self.segment(cx, packet, &segment, direction, port, step);
             if may_ask {
                 self.ask_later(cx, sent);
+            }
+            if let Some(before) = before {
+                self.keep_promise(cx, &segment, sent, before);
             }
         } else {
             cx.ports.drop(packet.into_frame(), Reason::Refused(verdict));

@@ -146,6 +146,17 @@ impl Retention {
         }
     }
 
+    /// What left as `seq` and the numbers after it, `len_max` bytes at most, in two parts; nothing if that is
+    /// not remembered.
+    #[must_use]
+    pub fn part(&self, seq: Seq, len_max: u32) -> [&[u8]; 2] {
+        let Ok(skip) = usize::try_from(seq.distance(self.first)) else { return [&[], &[]] };
+        let most = usize::try_from(len_max).unwrap_or(usize::MAX);
+        let [front, back] = self.halves(skip);
+        let front = front.get(..most).unwrap_or(front);
+        [front, back.get(..most - front.len()).unwrap_or(back)]
+    }
+
     /// Bytes of memory that it takes.
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -15,13 +15,14 @@ use crate::witness::{Testimony, Witness};
 /// At each of the two roads, in each of the two directions.
 const WEATHER: Weather = Weather { lost: 50, late: 200, late_max_us: 4000 };
 /// Linux's own counters of what loss costs.
-const COUNTERS: [&str; 6] = [
+const COUNTERS: [&str; 7] = [
     "TcpRetransSegs",
     "TcpExtTCPTimeouts",
     "TcpExtTCPFastRetrans",
     "TcpExtTCPSackRecovery",
     "TcpExtTCPLossProbes",
     "TcpExtTCPSpuriousRTOs",
+    "TcpExtTCPSACKReneging",
 ];
 
 fn plan(edit: Edit) -> Plan {

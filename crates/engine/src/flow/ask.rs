@@ -10,8 +10,8 @@
 //! - It is never said before the receiver has acknowledged everything up to the gap. Else the sender
 //!   would take what is still under way behind us for lost, and send all of it again.
 //! - Nothing is acknowledged but selectively, and only what is held here. When the gap closes it leaves,
-//!   and if it is lost then, its sender repeats it as after any selective acknowledgment that was taken
-//!   back (RFC 2018 section 8): it must not forget what is not acknowledged cumulatively.
+//!   and if it is lost then, it is sent again from here ([`promise`](super::promise)). Its sender must not
+//!   forget it before it is acknowledged cumulatively (RFC 2018 section 8), and has the last word.
 //! - Number, window and timestamps are those that the receiver last said.
 
 use tollgate_link::{Frame, Link};
@@ -32,7 +32,7 @@ impl<F: Frame> Flow<F> {
     /// Tells the sender of `direction` that a segment beginning at `seq` has come early and is held.
     #[cold]
     pub(super) fn ask<L: Link<Frame = F>, P: Policy>(
-        &self,
+        &mut self,
         cx: &mut Context<'_, L, P>,
         direction: Direction,
         seq: Seq,
@@ -48,7 +48,7 @@ impl<F: Frame> Flow<F> {
     /// SACK blocks as often as makes the sender repeat what is missing.
     #[cold]
     pub(super) fn ask_later<L: Link<Frame = F>, P: Policy>(
-        &self,
+        &mut self,
         cx: &mut Context<'_, L, P>,
         direction: Direction,
     ) {
@@ -61,7 +61,7 @@ impl<F: Frame> Flow<F> {
     }
 
     fn forge_duplicates<L: Link<Frame = F>, P: Policy>(
-        &self,
+        &mut self,
         cx: &mut Context<'_, L, P>,
         direction: Direction,
         first: Option<(Seq, Seq)>,
@@ -76,6 +76,9 @@ impl<F: Frame> Flow<F> {
         };
         if self.sacks {
             forged.sack = self.blocks(direction, first);
+            for block in forged.sack.into_iter().flatten() {
+                self.promise(direction, block);
+            }
         }
         for _ in 0..times {
             let Some(frame) = cx.ports.forge() else { return };

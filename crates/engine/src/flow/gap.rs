@@ -7,15 +7,24 @@
 
 use tollgate_link::{Frame, Link};
 use tollgate_policy::Policy;
-use tollgate_wire::{Direction, Seq, Timestamp};
+use tollgate_wire::{Direction, PerDirection, Seq, Timestamp};
 
+use super::promise::Promise;
 use super::{Context, Flow};
 use crate::counters::{Cause, Reason};
 use crate::remedy::{Remedy, Trouble};
 
+/// What is known of the gaps of a connection, while there are any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gaps {
+    stalls: PerDirection<Stall>,
+    /// What senders were told to have arrived that has not.
+    pub(super) promises: PerDirection<Option<Promise>>,
+}
+
 /// Where a stream stood when it was last found to move on, with a gap before what waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stall {
+struct Stall {
     edge: Seq,
     /// In [`moment`]s, since 0 is none.
     since: u32,
@@ -28,7 +37,8 @@ impl<F: Frame> Flow<F> {
     pub(crate) fn watch_gaps(&mut self, now: Timestamp) -> bool {
         let mut begins = false;
         for direction in Direction::BOTH {
-            let (stream, stall) = (&self.streams[direction], &mut self.stalls[direction]);
+            let stream = &self.streams[direction];
+            let stall = &mut self.gaps.get_or_insert_default().stalls[direction];
             if stream.is_waiting() && stall.since == 0 {
                 *stall = Stall { edge: stream.next(), since: moment(now) };
                 begins = true;
@@ -46,7 +56,8 @@ impl<F: Frame> Flow<F> {
     ) -> bool {
         let mut remains = false;
         for direction in Direction::BOTH {
-            let (stream, stall) = (&self.streams[direction], &mut self.stalls[direction]);
+            let (stream, Some(gaps)) = (&self.streams[direction], &mut self.gaps) else { break };
+            let stall = &mut gaps.stalls[direction];
             if stall.since == 0 {
                 continue;
             }
@@ -64,6 +75,7 @@ impl<F: Frame> Flow<F> {
             }
             remains |= self.streams[direction].is_waiting();
         }
+        self.gaps.take_if(|gaps| **gaps == Gaps::default());
         remains
     }
 
@@ -77,7 +89,9 @@ impl<F: Frame> Flow<F> {
             return;
         }
         self.let_go(cx, direction, Reason::Cause(Cause::GapTimeout));
-        self.stalls[direction] = Stall::default();
+        if let Some(gaps) = &mut self.gaps {
+            gaps.stalls[direction] = Stall::default();
+        }
     }
 }
 

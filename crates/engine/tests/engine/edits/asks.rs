@@ -78,6 +78,51 @@ fn without_sack_there_are_duplicates_enough_for_a_fast_retransmit() {
     assert_eq!((out.len(), gate.finish().edits.duplicate_acks), (4, 4));
 }
 
+/// Two of what was acknowledged selectively are lost behind us: the sender will not send them again.
+#[test]
+fn what_was_promised_and_is_lost_behind_us_is_sent_again_from_here() {
+    for edits in [false, true] {
+        let mut gate = Gate::with(small(), &sacking());
+        let up = |seq, text: &str| stamped(up(seq, 1, text), 101, 200);
+        let shift = if edits { 2 } else { 0 };
+        let back = |ack, sack: &[(u32, u32)]| {
+            let mut frame = down(1, if ack > 1 { ack + shift } else { ack }, "");
+            frame.options.extend([1, 1, 5, 2 + 8 * sack.len() as u8]);
+            for (left, right) in sack {
+                for edge in [left, right] {
+                    frame.options.extend((CLIENT_ISN + edge + shift).to_be_bytes());
+                }
+            }
+            if sack.is_empty() {
+                frame.options.clear();
+            }
+            stamped(frame, 101, 203)
+        };
+        for seq in [5, 305, 605, 905, 1205] {
+            assert_eq!(gate.put(&up(seq, &"x".repeat(300))), [c(1, 1, "")]);
+        }
+        if edits {
+            gate.rule(|data| data.insert(2, "++").unwrap());
+        }
+        assert_eq!(gate.put(&up(1, "abcd")).len(), 6);
+        assert_eq!(gate.put(&back(5, &[])).len(), 1);
+        // 5 and 605 are lost.
+        for (right, repeats) in [(605, false), (605, false), (1505, true), (1505, false)] {
+            let blocks = [(305, 605), (905, right)];
+            let out = gate.put(&back(5, &blocks[..if right > 605 { 2 } else { 1 }]));
+            assert_eq!(out.len(), 1 + usize::from(repeats), "{out:?}");
+            if repeats {
+                assert_eq!(out[1], ('s', 5 + shift, 1, ACK, "x".repeat(300)));
+            }
+        }
+        let out = gate.put(&back(605, &[(905, 1505)]));
+        assert_eq!(out[1], ('s', 605 + shift, 1, ACK, "x".repeat(300)));
+        assert_eq!(gate.put(&back(1505, &[])).len(), 1);
+        assert_eq!(gate.put(&back(1505, &[])).len(), 1);
+        assert_eq!(gate.finish().edits.repeated, 2);
+    }
+}
+
 /// What was acknowledged selectively is lost behind us, and all before it was erased: its sender repeats only
 /// what is not acknowledged, and its receiver has nothing to say to that.
 #[test]

@@ -140,7 +140,9 @@ impl Editor {
         let mut sum = Counters::default();
         for worker in &mut self.workers {
             sum += &finish(worker, now);
-            Port::BOTH.map(|port| worker.link_mut().sent(port));
+            for port in Port::BOTH {
+                worker.link_mut().sent(port);
+            }
         }
         assert_eq!(self.workers[0].link().outstanding(), 0, "frames leaked");
         assert_eq!(sum.handed_in, sum.handed_out);
