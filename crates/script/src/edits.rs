@@ -10,6 +10,8 @@ const NAMES: &[&[u8]] = &[
     b"append",
     b"enable_data_modification",
     b"erase",
+    // Writing to a field of what a grammar has parsed changes its bytes.
+    b"grammar",
     b"insert",
     b"mark",
     b"replace",

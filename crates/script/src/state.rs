@@ -12,7 +12,7 @@ use crate::source::Source;
 use crate::{limits, native, sandbox};
 
 /// The prelude, in the order in which its parts need each other.
-const PARTS: [&str; 22] = [
+const PARTS: [&str; 31] = [
     include_str!("prelude/base.lua"),
     include_str!("prelude/address.lua"),
     include_str!("prelude/store.lua"),
@@ -25,6 +25,15 @@ const PARTS: [&str; 22] = [
     include_str!("prelude/packet.lua"),
     include_str!("prelude/rule.lua"),
     include_str!("prelude/class.lua"),
+    include_str!("prelude/grammar/result.lua"),
+    include_str!("prelude/grammar/context.lua"),
+    include_str!("prelude/grammar/entity.lua"),
+    include_str!("prelude/grammar/scalar.lua"),
+    include_str!("prelude/grammar/bytes.lua"),
+    include_str!("prelude/grammar/compound.lua"),
+    include_str!("prelude/grammar/new.lua"),
+    include_str!("prelude/machine.lua"),
+    include_str!("prelude/timers.lua"),
     include_str!("prelude/dissector.lua"),
     include_str!("prelude/dispatch.lua"),
     include_str!("prelude/alert.lua"),

@@ -83,7 +83,7 @@ fn errors_of_the_library_name_the_scripts_line() {
             "require 'protocol/tpc': no such module; did you mean protocol/tcp",
         ),
         ("\nlocal x = haka.ruel", "haka: unknown field 'ruel'; did you mean rule"),
-        ("\nlocal x = haka.grammar", "haka.grammar is not supported yet"),
+        ("\nlocal x = haka.console", "haka.console is not supported yet"),
         (
             "\nhaka.alert{ descripton = 'x' }",
             "haka.alert: unknown key 'descripton'; did you mean description",

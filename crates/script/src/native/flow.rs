@@ -12,6 +12,13 @@ type Counter = (&'static str, fn(&Event) -> u64);
 /// Adds `ports`, `addr`, `connection`, `state`, and the text forms of addresses.
 pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     native.set("ports", getter(lua, shared, |event| (event.client.port, event.server.port))?)?;
+    native.set(
+        "stamp",
+        getter(lua, shared, |event| {
+            let nanos = event.now.nanos();
+            (nanos / 1_000_000_000, nanos % 1_000_000_000)
+        })?,
+    )?;
     native.set("state", getter(lua, shared, |event| event.state)?)?;
     let connection = lua.create_table()?;
     let fields: [Counter; 5] = [

@@ -11,6 +11,7 @@ mod packet;
 mod patterns;
 mod regexp;
 mod report;
+mod scan;
 mod tls;
 
 use std::rc::Rc;
@@ -51,6 +52,7 @@ pub(crate) fn table(
     regexp::add(lua, &native, shared, source, &shares)?;
     patterns::add(lua, &native, shared, source, &shares)?;
     tls::add(lua, &native, shared)?;
+    scan::add(lua, &native, shared)?;
     native.set("unread_max", limits.unread_bytes_max)?;
     native.set(
         "metatable",

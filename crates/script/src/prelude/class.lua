@@ -3,6 +3,7 @@
 local P = ...
 local native, fail = P.native, P.fail
 local setmetatable, rawget, rawset, type, tostring = setmetatable, rawget, rawset, type, tostring
+local next, ipairs = next, ipairs
 local format = string.format
 
 local class, Class = {}, {}
@@ -26,9 +27,41 @@ local META = {
     "__div", "__unm",
 }
 
+-- Where an object keeps properties of its own: `fields` by name, `order` of their names.
+local OWN = {}
+P.OWN = OWN
+
+-- Gives an object a property of its own, or only the place for one: a table with `get(self, property)` and
+-- `set(self, value, property)`.
+function P.own_property(self, name, property)
+    local own = rawget(self, OWN)
+    if not own then
+        own = { fields = {}, order = {} }
+        rawset(self, OWN, own)
+    end
+    if name == nil then return end
+    if own.fields[name] == nil then own.order[#own.order + 1] = name end
+    own.fields[name] = property
+end
+
+local function add_property(self, name, get, set)
+    P.own_property(self, name, {
+        get = get and function(object) return get(object) end,
+        set = set and function(object, value) return set(object, value) end,
+    })
+end
+
 local function instance_meta(of)
     local meta = { class = of }
     function meta.__index(self, key)
+        local own = rawget(self, OWN)
+        local field = own and own.fields[key]
+        if field then
+            if not field.get then
+                fail(format("%s: property '%s' cannot be read", of.name, tostring(key)))
+            end
+            return field.get(self, field)
+        end
         local method = find(of, "method", key)
         if method ~= nil then return method end
         local property = find(of, "property", key)
@@ -39,9 +72,18 @@ local function instance_meta(of)
             return property.get(self)
         end
         local index = find(of, "method", "__index")
-        return index and index(self, key)
+        if index then return index(self, key) end
+        if key == "addproperty" then return add_property end
     end
     function meta.__newindex(self, key, value)
+        local own = rawget(self, OWN)
+        local field = own and own.fields[key]
+        if field then
+            if not field.set then
+                fail(format("%s: property '%s' is read-only", of.name, tostring(key)))
+            end
+            return field.set(self, value, field)
+        end
         local property = find(of, "property", key)
         if property then
             if not property.set then
@@ -52,6 +94,19 @@ local function instance_meta(of)
         local index = find(of, "method", "__newindex")
         if index then return index(self, key, value) end
         rawset(self, key, value)
+    end
+    -- Its own properties first, then what was stored in it.
+    function meta.__pairs(self)
+        local own = rawget(self, OWN)
+        local order, at = own and own.order or {}, 0
+        return function(_, last)
+            at = at + 1
+            local name = order[at]
+            if name ~= nil then return name, self[name] end
+            local key, value = next(self, at > #order + 1 and last or nil)
+            if key == OWN then key, value = next(self, key) end
+            return key, value
+        end, self, nil
     end
     for _, name in ipairs(META) do
         if find(of, "method", name) then

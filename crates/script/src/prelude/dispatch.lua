@@ -14,6 +14,7 @@ local function begin(from, index)
         live.verdict, live.ending = 0, false
     end
     live.at, live.index = from - 1, index
+    if from == 1 then P.run_timers() end
     return P.entry(index)
 end
 

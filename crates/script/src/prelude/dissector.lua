@@ -56,9 +56,25 @@ function Flow.method:select_next_dissector(dissector)
     self.next_dissector = dissector
 end
 
+-- The state machine of a dissector's class has an instance for each connection.
+local function state_of(self)
+    local state = self.state
+    if state == nil then
+        local machine = class.classof(self).state_machine
+        if not machine then
+            fail(format("%s: neither receive_streamed nor a state machine is defined", tostring(self.name)))
+        end
+        state = machine:instanciate(self)
+        self.state = state
+    end
+    return state
+end
+P.state_of = state_of
+
 function Tcp.method:__init(flow)
     if not P.is_flow(flow) then fail("TcpFlowDissector: a TCP flow expected, got " .. type(flow)) end
     self.flow, self.connection = flow, flow.connection
+    if class.classof(self).state_machine then state_of(self) end
 end
 
 function Tcp.method:can_continue() return self.flow ~= nil end
@@ -89,13 +105,15 @@ function Tcp.method:receive(stream, _, direction)
 end
 
 function Tcp.method:receive_streamed(iterator, direction)
-    local state = self.state
-    if not state then
-        fail(format("%s: neither receive_streamed nor a state machine is defined", tostring(self.name)))
-    end
+    local state = state_of(self)
     while iterator:wait() do
+        local at, before = P.place(iterator), state.at
         state:update(iterator, direction)
         if not self:can_continue() then return end
+        -- Nobody wanted these bytes: they go on, or this would never end.
+        if P.place(iterator) == at and state.at == before and P.available(iterator) > 0 then
+            iterator:sub("available")
+        end
     end
 end
 

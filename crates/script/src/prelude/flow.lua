@@ -3,6 +3,7 @@
 local P = ...
 local native, fail, live = P.native, P.fail, P.live
 local setmetatable, type, format, tostring = setmetatable, type, string.format, tostring
+local rawget, rawset = rawget, rawset
 
 local flows = {}
 local methods, Flow = {}, { __metatable = false }
@@ -22,7 +23,16 @@ local function current(self, what)
     end
 end
 
+-- What a timeout has decided about a connection whose event this is not: its next event carries it out.
+local DOOM = {}
+
+function P.doom(flow, verdict)
+    if native.metatable(flow) ~= Flow then return flow:drop() end
+    rawset(flow, DOOM, verdict or DROP)
+end
+
 local function decide(self, what, verdict)
+    if live.timing and self ~= live.flow then return P.doom(self, verdict) end
     current(self, what)
     if live.ending then fail(format("flow: %s: the connection has ended already", what)) end
     P.decide(verdict)
@@ -88,10 +98,16 @@ function P.entry(index)
         if index ~= 0 then flows[index] = entry end
     end
     live.flow, live.entry = entry.flow, entry
+    local doom = rawget(entry.flow, DOOM)
+    if doom then P.decide(doom) end
     return entry
 end
 
 function P.forget(index)
+    local entry = flows[index]
+    local dissector = entry and entry.dissector
+    local state = type(dissector) == "table" and dissector.state
+    if state and state.forget then state:forget() end
     flows[index] = nil
 end
 

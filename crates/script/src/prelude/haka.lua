@@ -15,7 +15,8 @@ G.haka = P.strict("haka", {
     events = P.events("haka", { started = P.core.started, exiting = P.core.exiting }),
     vbuffer_from = P.vbuffer_from, vbuffer_allocate = P.vbuffer_allocate,
     dissector = { new = P.new_dissector }, helper = P.helper, patterns = P.patterns,
-}, set("interactive_rule", "grammar", "state_machine", "console", "network_time", "pcall", "on_exit"))
+    grammar = P.haka_grammar, state_machine = P.haka_state_machine,
+}, set("interactive_rule", "console", "network_time", "pcall", "on_exit"))
 
 -- Modules of ours, by the name that `require` takes: the function that makes each, then the module.
 local made, later = {}, set("protocol/udp", "protocol/udp_connection", "protocol/icmp",

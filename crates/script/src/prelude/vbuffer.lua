@@ -39,7 +39,8 @@ local function span(self)
     if not from then return store, 0, store.len end
     local epoch = self.epoch
     if epoch ~= store.epoch then
-        from = moved(store, from, epoch, false)
+        -- What is put in just before a part is no part of it, unless it is to grow.
+        from = moved(store, from, epoch, not self.grows and from < self.to)
         self.from, self.to = from, moved(store, self.to, epoch, self.grows)
         self.epoch = store.epoch
     end

@@ -42,6 +42,8 @@ pub struct Scene {
     /// Position of the next byte towards the server, and towards the client.
     pub offsets: [u64; 2],
     pub reports: Reports,
+    /// Network time of the events.
+    pub now: Timestamp,
     /// What `receive_data` wanted done last, if its data could be changed.
     pub wishes: Wishes,
 }
@@ -68,6 +70,7 @@ impl Scene {
             tag: 0,
             offsets: [0; 2],
             reports: Reports::new(1000),
+            now: Timestamp::from_secs(7),
             wishes: Wishes::default(),
         }
     }
@@ -96,7 +99,7 @@ impl Scene {
             server: self.server,
             state: self.state,
             traffic: PerDirection { to_server: traffic(3, 150), to_client: traffic(2, 90) },
-            now: Timestamp::from_secs(7),
+            now: self.now,
             tag: &mut self.tag,
         };
         event(&mut self.policy, &mut flow, &mut self.reports)
