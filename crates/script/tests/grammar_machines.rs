@@ -1,5 +1,5 @@
 //! `haka.state_machine`: states, transitions, timeouts, and the dissectors that have one.
-#![expect(clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
 
