@@ -288,7 +288,7 @@ fn misuse_is_named_with_its_line() {
             "record: there is nothing but a list in it, no 'name'",
         ),
         ("x = field(flag)", "field: a name expected, got table"),
-        ("x = token('(')", "token /(/: unclosed group"),
+        ("x = token('(')", "token /(/: unclosed group at position 1"),
         ("x = number(8):count(3)", "count: only for bytes and arrays"),
         ("x = array(number(8)):options{ cuont = 3 }", "options: unknown option 'cuont'"),
         ("x = bytes():untilcond(print)", "untilcond, whilecond: only for array"),

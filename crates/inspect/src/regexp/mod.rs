@@ -22,8 +22,7 @@ mod threads;
 use std::sync::Arc;
 
 pub use automaton::{Automaton, Exhausted};
-pub(crate) use pattern::parse;
-pub use pattern::{Flags, PatternError};
+pub use pattern::{Flags, PatternError, parse};
 pub(crate) use program::Goal;
 pub use program::Program;
 pub(crate) use scan::EveryScan;

@@ -47,8 +47,12 @@ impl PatternError {
     }
 }
 
-/// Reads an expression: bytes, not text.
-pub(crate) fn parse(pattern: &[u8], flags: Flags) -> Result<Hir, PatternError> {
+/// Reads an expression: bytes, not text. For automata other than ours, that are to understand the same
+/// expressions.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn parse(pattern: &[u8], flags: Flags) -> Result<Hir, PatternError> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(PatternError::whole(format!("longer than {PATTERN_BYTES_MAX} bytes")));
     }

@@ -8,10 +8,11 @@ use std::rc::Rc;
 
 use mlua::{Function, Integer, Lua, LuaString};
 use regex_automata::dfa::{Automaton, StartKind, dense};
-use regex_automata::nfa::thompson;
+use regex_automata::nfa::thompson::{Compiler, Config, WhichCaptures};
 use regex_automata::util::primitives::StateID;
-use regex_automata::util::{start, syntax};
+use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
+use tollgate_inspect::regexp::{Flags, parse};
 
 use crate::event::Shared;
 
@@ -25,8 +26,7 @@ pub(super) fn add(lua: &Lua, native: &mlua::Table, shared: &Rc<Shared>) -> mlua:
     native.set(
         "scanner",
         lua.create_function(move |lua, pattern: LuaString| {
-            let made = pattern.to_str().map_err(|_| "the pattern is no UTF-8".to_owned());
-            match made.and_then(|pattern| Scanner::new(&pattern)) {
+            match Scanner::new(&pattern.as_bytes()) {
                 Ok(scanner) => functions(lua, &shared, scanner),
                 Err(problem) => {
                     let problem = mlua::Value::String(lua.create_string(problem)?);
@@ -82,7 +82,17 @@ struct Scanner {
 }
 
 impl Scanner {
-    fn new(pattern: &str) -> Result<Self, String> {
+    fn new(pattern: &[u8]) -> Result<Self, String> {
+        let expression = parse(pattern, Flags::default()).map_err(|error| error.to_string())?;
+        let nfa = Compiler::new()
+            .configure(
+                Config::new()
+                    .utf8(false)
+                    .which_captures(WhichCaptures::None)
+                    .nfa_size_limit(Some(AUTOMATON_BYTES_MAX)),
+            )
+            .build_from_hir(&expression)
+            .map_err(|error| error.to_string())?;
         let config = dense::Config::new()
             .match_kind(MatchKind::All)
             .start_kind(StartKind::Anchored)
@@ -90,10 +100,8 @@ impl Scanner {
             .determinize_size_limit(Some(10 * AUTOMATON_BYTES_MAX));
         let automaton = dense::Builder::new()
             .configure(config)
-            .syntax(syntax::Config::new().unicode(false).utf8(false).multi_line(true))
-            .thompson(thompson::Config::new().utf8(false))
-            .build(pattern)
-            .map_err(|error| cause(&error))?;
+            .build_from_nfa(&nfa)
+            .map_err(|error| error.to_string())?;
         let start = automaton
             .start_state(&start::Config::new().anchored(Anchored::Yes))
             .map_err(|error| error.to_string())?;
@@ -188,26 +196,14 @@ impl Scanner {
     }
 }
 
-/// The innermost error, which says most.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    let text = error.to_string();
-    // What the parser shows above its last line is the pattern, with marks.
-    let last = text.lines().last().unwrap_or_default();
-    last.trim_start_matches("error: ").to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_match_that_cannot_grow_waits_for_no_byte() {
-        let after = |pattern, text: &str| {
-            let scanner = Scanner::new(pattern).unwrap();
+        let after = |pattern: &str, text: &str| {
+            let scanner = Scanner::new(pattern.as_bytes()).unwrap();
             let (state, end) = scanner.step(text.as_bytes(), 0, scanner.start);
             (state.is_none(), end)
         };
@@ -221,7 +217,7 @@ mod tests {
     }
 
     fn longest(pattern: &str, portions: &[&str]) -> Option<usize> {
-        let scanner = Scanner::new(pattern).unwrap();
+        let scanner = Scanner::new(pattern.as_bytes()).unwrap();
         let (mut state, mut matched, mut done) = (scanner.start, None, 0);
         for portion in portions {
             let (next, end) = scanner.step(portion.as_bytes(), 0, state);
@@ -260,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_search_stops_at_the_match_or_where_one_might_begin() {
-        let scanner = Scanner::new("\\r\\n\\.\\r\\n").unwrap();
+        let scanner = Scanner::new(b"%r%n%.%r%n").unwrap();
         let find = |text: &str, is_end| {
             let (start, end, _) = scanner.find(text.as_bytes(), 0, is_end);
             (start, end)
@@ -275,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_is_wrong_or_too_large_is_refused() {
-        assert!(Scanner::new("a(").is_err());
-        assert!(Scanner::new("[ab]{0,200}[^a]{200}a{1000}").is_err());
+        assert!(Scanner::new(b"a(").is_err());
+        assert!(Scanner::new(b"[ab]{0,200}[^a]{200}a{1000}").is_err());
     }
 }

@@ -200,9 +200,10 @@ local function scanner_of(pattern)
     return scanner
 end
 
-local function new_token(pattern, shown)
+-- `plain` is the pattern with backslashes only.
+local function new_token(pattern, plain)
     return new_entity("token", {
-        pattern = shown, literal = literal_of(pattern), scanner = scanner_of(pattern),
+        pattern = pattern, literal = literal_of(plain), scanner = scanner_of(pattern),
         parse_with = parse_token, read = read_text, write = write_part,
     })
 end
@@ -210,15 +211,15 @@ end
 -- The longest match of a regular expression, in which % stands for \ as in Lua's patterns.
 function build.token(pattern)
     if type(pattern) ~= "string" then fail("token: a regular expression expected") end
-    return new_token((gsub(pattern, "%%(.)", function(c)
+    return new_token(pattern, (gsub(pattern, "%%(.)", function(c)
         return c == "%" and "%" or "\\" .. c
-    end)), pattern)
+    end)))
 end
 
 -- The same with its backslashes.
 function build.raw_token(pattern)
     if type(pattern) ~= "string" then fail("raw_token: a regular expression expected") end
-    return new_token(pattern, pattern)
+    return new_token(gsub(pattern, "%%", "\\%%"), pattern)
 end
 
 local function parse_text(entity, ctx)
