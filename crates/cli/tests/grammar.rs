@@ -1,5 +1,5 @@
 //! The dissector of `examples/smtp`, over conversations cut where it hurts.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod common;
 

@@ -1,12 +1,12 @@
-//! Whether a script may change or hold the bytes of a stream, told from its text.
+//! Whether a script may change or hold the bytes of a stream, or make packets, told from its text.
 //!
 //! The engine must know before the first packet: bytes that can still be changed must wait behind a
 //! gap, where bytes that are only looked at go on at once. A script that edits names the calls for
 //! it, or writes to an index; one that hides them (`iter["ins" .. "ert"]`) finds its data read-only,
 //! and the error says how to declare it.
 
-/// Calls that change bytes or hold them back.
-const NAMES: &[&[u8]] = &[
+/// Calls that change bytes or hold them back; so does a write to an index that is no plain string.
+pub(crate) const EDITS: &[&[u8]] = &[
     b"append",
     b"enable_data_modification",
     b"erase",
@@ -24,18 +24,16 @@ const NAMES: &[&[u8]] = &[
     b"zero",
 ];
 
-/// Whether `name` stands in the code of a Lua file; strings and comments do not count.
-pub(crate) fn names(text: &[u8], name: &[u8]) -> bool {
-    tokens(text).contains(&Token::Name(name))
-}
+/// Calls that make packets.
+pub(crate) const INJECTS: &[&[u8]] = &[b"inject", b"send"];
 
-/// Whether the text of a Lua file names one of them, or writes to an index that is no plain string.
-/// `table.insert` is no edit; what stands in strings and comments does not count.
-pub(crate) fn names_an_edit(text: &[u8]) -> bool {
+/// Whether the text of a Lua file names one of `calls`. `table.insert` is no edit; what stands in strings
+/// and comments does not count.
+pub(crate) fn names(text: &[u8], calls: &[&[u8]]) -> bool {
     let tokens = tokens(text);
     tokens.iter().enumerate().any(|(at, token)| match token {
-        Token::Name(name) => NAMES.contains(name) && !is_of_table(first(&tokens, at)),
-        Token::Other(b']') => {
+        Token::Name(name) => calls.contains(name) && !is_of_table(first(&tokens, at)),
+        Token::Other(b']') if calls == EDITS => {
             tokens.get(at + 1) == Some(&Token::Assign) && is_index(first(&tokens, at))
         }
         _ => false,
@@ -162,8 +160,14 @@ mod tests {
             "sub:setstring[[x]]",
             "local t = { insert = 1 }",
         ] {
-            assert!(names_an_edit(text.as_bytes()), "{text}");
+            assert!(names(text.as_bytes(), EDITS), "{text}");
         }
+    }
+
+    #[test]
+    fn making_packets_is_told_from_editing() {
+        assert!(names(b"npkt:send()", INJECTS) && names(b"pkt:inject()", INJECTS));
+        assert!(!names(b"current[1] = 3 b:erase()", INJECTS) && !names(b"npkt:send()", EDITS));
     }
 
     #[test]
@@ -182,7 +186,7 @@ mod tests {
             "--[[ unfinished insert",
             "",
         ] {
-            assert!(!names_an_edit(text.as_bytes()), "{text}");
+            assert!(!names(text.as_bytes(), EDITS), "{text}");
         }
     }
 }

@@ -1,9 +1,12 @@
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use mlua::Lua;
-use tollgate_policy::{Data, Edit, Flow, FlowId, Log, PacketView, Reports, Traffic, Verdict};
-use tollgate_wire::{Endpoint, Headers, PerDirection, Timestamp};
+use tollgate_policy::{
+    Data, Edit, Flow, FlowId, FrameEdit, Injected, Log, Reports, Side, Traffic, Verdict,
+};
+use tollgate_wire::{Endpoint, PerDirection, Timestamp};
 
 use crate::fault::{Failure, Fault};
 use crate::limits::Budget;
@@ -21,8 +24,12 @@ pub(crate) struct Event {
     pub(crate) server: Endpoint,
     pub(crate) state: &'static str,
     pub(crate) traffic: PerDirection<Traffic>,
-    /// Where the headers of `bytes` are, if they are a frame.
-    pub(crate) headers: Option<Headers>,
+    /// Frames that rules have been shown so far: the last one's number.
+    pub(crate) number: u64,
+    /// Whether `bytes` are a frame.
+    pub(crate) is_frame: bool,
+    /// Where the last frame that came without a connection came in.
+    pub(crate) from: Side,
     /// The frame, or the data of the stream.
     pub(crate) bytes: Vec<u8>,
     /// Position of the first byte in the stream, if it is data.
@@ -39,7 +46,9 @@ impl Event {
             server: nobody,
             state: "",
             traffic: PerDirection::default(),
-            headers: None,
+            number: 0,
+            is_frame: false,
+            from: Side::A,
             bytes: Vec::new(),
             offset: 0,
         }
@@ -53,14 +62,31 @@ impl Event {
         self.server = flow.server;
         self.state = flow.state;
         self.traffic = flow.traffic;
-        self.headers = None;
+        self.empty();
+    }
+
+    /// Enters an event without a connection, and without bytes so far.
+    pub(crate) fn begin_at(&mut self, now: Timestamp) {
+        self.now = now;
+        self.empty();
+    }
+
+    fn empty(&mut self) {
+        self.is_frame = false;
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES_MAX);
     }
 
-    pub(crate) fn packet(&mut self, packet: &PacketView<'_>) {
-        self.headers = Some(*packet.headers);
-        self.bytes.extend_from_slice(packet.frame);
+    pub(crate) fn packet(&mut self, frame: &[u8]) {
+        self.is_frame = true;
+        self.bytes.extend_from_slice(frame);
+    }
+
+    pub(crate) fn frame(&mut self, frame: &FrameEdit<'_>, is_new: bool) {
+        self.number += u64::from(is_new);
+        self.begin_at(frame.received());
+        self.from = frame.from();
+        self.packet(frame.bytes());
     }
 
     pub(crate) fn data(&mut self, data: &Data<'_>) {
@@ -83,6 +109,12 @@ pub(crate) struct Shared {
     pub(crate) edits: RefCell<Vec<Edit>>,
     pub(crate) hold_from: Cell<Option<u64>>,
     pub(crate) skips: RefCell<Skips>,
+    /// What stands in place of the event's frame, if rules have changed it.
+    pub(crate) frame: RefCell<Option<Vec<u8>>>,
+    /// Frames that rules have made, the oldest first.
+    pub(crate) injected: RefCell<VecDeque<Injected>>,
+    /// The instant at which one was made last, and how many were made at it.
+    pub(crate) injected_at: Cell<(Timestamp, u32)>,
     /// What failed in a coroutine, whose stack is gone when its error arrives outside.
     pub(crate) failure: RefCell<Option<Failure>>,
     pub(crate) faults: RefCell<Vec<Fault>>,
@@ -100,6 +132,9 @@ impl Shared {
             edits: RefCell::new(Vec::new()),
             hold_from: Cell::new(None),
             skips: RefCell::default(),
+            frame: RefCell::new(None),
+            injected: RefCell::new(VecDeque::new()),
+            injected_at: Cell::default(),
             failure: RefCell::new(None),
             faults: RefCell::new(Vec::new()),
             messages: RefCell::new(Vec::new()),

@@ -27,6 +27,7 @@ mod http;
 mod limits;
 mod load;
 mod native;
+mod packets;
 mod policy;
 mod sandbox;
 mod skips;

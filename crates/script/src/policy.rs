@@ -1,11 +1,10 @@
 use std::sync::Arc;
 
-use mlua::Function;
 use tollgate_policy::{
-    Alert, Confidence, Data, Edit, EditError, Flow, Interest, Level, PacketView, Policy, Reports,
-    Severity, Verdict,
+    Alert, Confidence, Data, Edit, EditError, Flow, FrameEdit, Injected, Interest, Level,
+    PacketView, Policy, Reports, Severity, Verdict,
 };
-use tollgate_wire::{Direction, Timestamp};
+use tollgate_wire::{Direction, Endpoint, IpVersion, Timestamp};
 
 use crate::fault::{Failure, FailureKind, LoadError};
 use crate::load::Settings;
@@ -28,9 +27,9 @@ pub struct RuleErrors {
 /// Rules in a Lua state: a [`Policy`] for one worker. It stays in the thread that made it.
 #[derive(Debug)]
 pub struct LuaPolicy {
-    state: State,
+    pub(crate) state: State,
     source: Arc<Source>,
-    settings: Settings,
+    pub(crate) settings: Settings,
     tags: Tags,
     errors: RuleErrors,
 }
@@ -66,8 +65,13 @@ impl LuaPolicy {
         if self.state.keeps_flows && *flow.tag == 0 {
             *flow.tag = self.tags.take();
         }
+        self.state.shared.event.borrow_mut().begin(flow);
+        self.open(reports);
+    }
+
+    /// Lends the engine's reports to the rules of an event.
+    pub(crate) fn open(&self, reports: &mut Reports) {
         let shared = &self.state.shared;
-        shared.event.borrow_mut().begin(flow);
         shared.verdict.set(Verdict::Accept);
         shared.edits.borrow_mut().clear();
         shared.hold_from.set(None);
@@ -75,20 +79,23 @@ impl LuaPolicy {
     }
 
     /// Runs an event's listeners. One that fails ends the event, or is passed over, as configured.
-    fn run(&mut self, event: Event, flow: &Flow<'_>, reports: &mut Reports) -> Verdict {
+    pub(crate) fn run(
+        &mut self,
+        about: About,
+        reports: &mut Reports,
+        call: impl Fn(&State, usize) -> mlua::Result<()>,
+    ) -> Verdict {
         let mut from = 1;
         let mut verdict = Verdict::Accept;
         let mut memory_full = false;
         loop {
             self.state.shared.budget.restart(self.settings.limits.instructions_max);
             self.state.shared.failure.take();
-            let door = (event.door)(&self.state);
-            let result = event.call(door, from, *flow.tag);
-            let Err(error) = result else { break };
+            let Err(error) = call(&self.state, from) else { break };
             let failure = self.state.failure(&error);
             memory_full |= failure.kind == FailureKind::Memory;
             self.count(&failure);
-            tell(&failure, flow, &mut self.state.shared.reports.borrow_mut());
+            tell(&failure, about, &self.state);
             verdict = self.settings.on_rule_error.verdict();
             match self.state.dispatch.at.call::<usize>(()) {
                 // A rule that failed has its step's number, at least `from`: this ends.
@@ -100,7 +107,7 @@ impl LuaPolicy {
         std::mem::swap(&mut *shared.reports.borrow_mut(), reports);
         verdict = verdict.max(shared.verdict.get());
         if memory_full {
-            self.relieve(flow, reports);
+            self.relieve(about.now, reports);
         }
         verdict
     }
@@ -125,7 +132,7 @@ impl LuaPolicy {
     /// After an event that found the memory full. What only that event held is garbage now; if that
     /// is not most of it, the rules remember too much, every further event would fail too, and the
     /// script starts afresh: it loses its globals and what it stored in flows.
-    fn relieve(&mut self, flow: &Flow<'_>, reports: &mut Reports) {
+    fn relieve(&mut self, now: Timestamp, reports: &mut Reports) {
         let collected = self.state.lua.gc_collect().is_ok();
         if collected && !self.state.shared.memory_is_full(&self.state.lua) {
             return;
@@ -136,55 +143,29 @@ impl LuaPolicy {
         self.state = fresh;
         self.errors.restarts += 1;
         let message = format!("the rules have filled their {max} bytes of memory: started afresh");
-        reports.log(flow.now, Level::Error, "lua", message);
+        reports.log(now, Level::Error, "lua", message);
     }
 }
 
-/// What an event hands to Lua beside the shared copy.
-#[derive(Clone, Copy)]
-struct Event {
-    door: fn(&State) -> &Function,
-    is_up: bool,
-    data: Option<Stretch>,
+/// What an event is about, for those who read that its rule has failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About {
+    pub(crate) now: Timestamp,
+    /// The connection's ends; none where a packet is judged without one.
+    pub(crate) ends: Option<(Endpoint, Endpoint)>,
 }
 
-/// Which part of the stream an event of data shows.
-#[derive(Clone, Copy)]
-struct Stretch {
-    offset: u64,
-    len: usize,
-    seen: u64,
-    is_end: bool,
-    is_writable: bool,
+impl About {
+    const fn of(flow: &Flow<'_>) -> Self {
+        Self { now: flow.now, ends: Some((flow.client, flow.server)) }
+    }
 }
 
-impl Event {
-    const fn of(door: fn(&State) -> &Function) -> Self {
-        Self { door, is_up: true, data: None }
-    }
-
-    fn towards(self, direction: Direction) -> Self {
-        Self { is_up: direction == Direction::ToServer, ..self }
-    }
-
-    fn with(self, data: &Data<'_>) -> Self {
-        let data = Stretch {
-            offset: data.offset(),
-            len: data.len(),
-            seen: data.fresh_from() - data.offset(),
-            is_end: data.is_end(),
-            is_writable: data.is_writable(),
-        };
-        Self { data: Some(data), ..self }
-    }
-
-    fn call(self, door: &Function, from: usize, tag: u32) -> mlua::Result<()> {
-        let Some(data) = self.data else { return door.call((from, tag, self.is_up)) };
-        // One number costs less than three booleans.
-        let flags =
-            u8::from(self.is_up) | u8::from(data.is_end) << 1 | u8::from(data.is_writable) << 2;
-        door.call((from, tag, flags, data.offset, data.len, data.seen))
-    }
+/// Where the headers of a connection's packet are: IP header, version, TCP header, end.
+fn places(packet: &PacketView<'_>) -> (u16, u8, u16, u32) {
+    let headers = packet.headers;
+    let version = if headers.ip_version == IpVersion::V4 { 4 } else { 6 };
+    (headers.ip, version, headers.tcp, headers.end)
 }
 
 /// Numbers for the flow objects in Lua; 0 is none. As many as were ever needed at once.
@@ -207,16 +188,32 @@ impl Tags {
     }
 }
 
-/// The failure as the log's line and as an alert.
-fn tell(failure: &Failure, flow: &Flow<'_>, reports: &mut Reports) {
-    reports.log(flow.now, Level::Error, "tcp", failure.message.clone());
+/// The failure as the log's line, and as an alert if it has cost a connection.
+fn tell(failure: &Failure, about: About, state: &State) {
+    let mut reports = state.shared.reports.borrow_mut();
+    let Some(ends) = about.ends else {
+        let (section, layer): (String, String) =
+            state.dispatch.place.call(()).unwrap_or_else(|_| ("lua".to_owned(), String::new()));
+        reports.log(about.now, Level::Error, &section, layer + &failure.message);
+        return;
+    };
+    tell_of_flow(failure, about.now, ends, &mut reports);
+}
+
+fn tell_of_flow(
+    failure: &Failure,
+    now: Timestamp,
+    (client, server): (Endpoint, Endpoint),
+    reports: &mut Reports,
+) {
+    reports.log(now, Level::Error, "tcp", failure.message.clone());
     reports.alert(Alert {
-        time: flow.now,
+        time: now,
         description: Some(format!("a rule failed: {}", failure.text())),
         severity: Some(Severity::High),
         confidence: Some(Confidence::High),
-        sources: vec![format!("address: {}, {}", flow.client.addr, flow.client.port)],
-        targets: vec![format!("address: {}, {}", flow.server.addr, flow.server.port)],
+        sources: vec![format!("address: {}, {}", client.addr, client.port)],
+        targets: vec![format!("address: {}, {}", server.addr, server.port)],
         ..Alert::default()
     });
 }
@@ -233,8 +230,11 @@ impl Policy for LuaPolicy {
         reports: &mut Reports,
     ) -> Verdict {
         self.enter(flow, reports);
-        self.state.shared.event.borrow_mut().packet(packet);
-        self.run(Event::of(|state| &state.dispatch.new_connection), flow, reports)
+        self.state.shared.event.borrow_mut().packet(packet.frame);
+        let (tag, (ip, version, tcp, end)) = (*flow.tag, places(packet));
+        self.run(About::of(flow), reports, |state, from| {
+            state.dispatch.new_connection.call((from, tag, true, ip, version, tcp, end))
+        })
     }
 
     fn receive_packet(
@@ -245,9 +245,12 @@ impl Policy for LuaPolicy {
         reports: &mut Reports,
     ) -> Verdict {
         self.enter(flow, reports);
-        self.state.shared.event.borrow_mut().packet(packet);
-        let event = Event::of(|state| &state.dispatch.receive_packet).towards(direction);
-        self.run(event, flow, reports)
+        self.state.shared.event.borrow_mut().packet(packet.frame);
+        let (tag, (ip, version, tcp, end)) = (*flow.tag, places(packet));
+        let is_up = direction == Direction::ToServer;
+        self.run(About::of(flow), reports, |state, from| {
+            state.dispatch.receive_packet.call((from, tag, is_up, ip, version, tcp, end))
+        })
     }
 
     fn receive_data(
@@ -263,8 +266,16 @@ impl Policy for LuaPolicy {
         }
         self.enter(flow, reports);
         self.state.shared.event.borrow_mut().data(data);
-        let event = Event::of(|state| &state.dispatch.receive_data).towards(direction).with(data);
-        let verdict = self.run(event, flow, reports);
+        // One number costs less than three booleans.
+        let flags = u8::from(direction == Direction::ToServer)
+            | u8::from(data.is_end()) << 1
+            | u8::from(data.is_writable()) << 2;
+        let stretch = (*flow.tag, flags, data.offset(), data.len());
+        let seen = data.fresh_from() - data.offset();
+        let verdict = self.run(About::of(flow), reports, |state, from| {
+            let (tag, flags, offset, len) = stretch;
+            state.dispatch.receive_data.call((from, tag, flags, offset, len, seen))
+        });
         if verdict.ends_flow() {
             return verdict;
         }
@@ -273,7 +284,7 @@ impl Policy for LuaPolicy {
             Err(error) => {
                 let failure = Failure::new(FailureKind::Error, &error.to_string(), "");
                 self.count(&failure);
-                tell(&failure, flow, reports);
+                tell_of_flow(&failure, flow.now, (flow.client, flow.server), reports);
                 verdict.max(self.settings.on_rule_error.verdict())
             }
         }
@@ -282,8 +293,11 @@ impl Policy for LuaPolicy {
     fn end_connection(&mut self, flow: &mut Flow<'_>, reports: &mut Reports) {
         if self.state.hears_end {
             self.enter(flow, reports);
+            let tag = *flow.tag;
             // The connection is over: whatever a failing rule would have done to it is done.
-            self.run(Event::of(|state| &state.dispatch.end_connection), flow, reports);
+            self.run(About::of(flow), reports, |state, from| {
+                state.dispatch.end_connection.call((from, tag))
+            });
         }
         if *flow.tag != 0 {
             // Cannot fail but for memory, which a later event will find full and tell of.
@@ -294,24 +308,33 @@ impl Policy for LuaPolicy {
         }
     }
 
+    fn receive_frame(&mut self, frame: &mut FrameEdit<'_>, reports: &mut Reports) -> Verdict {
+        self.frame(frame, Interest::RECEIVE_FRAME, reports, |state| &state.dispatch.receive_frame)
+    }
+
+    fn receive_datagram(&mut self, frame: &mut FrameEdit<'_>, reports: &mut Reports) -> Verdict {
+        let event = Interest::RECEIVE_DATAGRAM;
+        self.frame(frame, event, reports, |state| &state.dispatch.receive_datagram)
+    }
+
+    fn send_frame(&mut self, frame: &mut FrameEdit<'_>, reports: &mut Reports) -> Verdict {
+        self.frame(frame, Interest::SEND_FRAME, reports, |state| &state.dispatch.send_frame)
+    }
+
+    fn tick(&mut self, now: Timestamp, reports: &mut Reports) {
+        self.state.shared.event.borrow_mut().begin_at(now);
+        self.expire(now, false, reports);
+    }
+
+    fn take_injected(&mut self) -> Option<Injected> {
+        self.state.shared.injected.borrow_mut().pop_front()
+    }
+
     fn exiting(&mut self, now: Timestamp, reports: &mut Reports) {
-        if !self.state.hears_exit {
-            return;
+        self.state.shared.event.borrow_mut().begin_at(now);
+        if self.state.hears_exit {
+            self.every(now, reports, |state, from| state.dispatch.exiting.call(from));
         }
-        let shared = &self.state.shared;
-        shared.event.borrow_mut().now = now;
-        std::mem::swap(&mut *shared.reports.borrow_mut(), reports);
-        let mut from = 1;
-        loop {
-            shared.budget.restart(self.settings.limits.instructions_max);
-            let Err(error) = self.state.dispatch.exiting.call::<()>(from) else { break };
-            let failure = self.state.failure(&error);
-            shared.reports.borrow_mut().log(now, Level::Error, "lua", failure.text());
-            match self.state.dispatch.at.call::<usize>(()) {
-                Ok(at) if at >= from => from = at + 1,
-                _ => break,
-            }
-        }
-        std::mem::swap(&mut *shared.reports.borrow_mut(), reports);
+        self.expire(now, true, reports);
     }
 }

@@ -77,19 +77,12 @@ impl Source {
         Ok((chunk, text))
     }
 
-    /// Whether any of the texts has `name` in its code.
-    pub(crate) fn names(&self, name: &[u8]) -> bool {
-        self.any(|text| crate::edits::names(text, name))
-    }
-
-    /// Whether any of the texts names a call that changes or holds bytes.
-    pub(crate) fn names_an_edit(&self) -> bool {
-        self.any(crate::edits::names_an_edit)
-    }
-
-    fn any(&self, is: impl Fn(&[u8]) -> bool) -> bool {
+    /// Whether any of the texts names one of these calls.
+    pub(crate) fn names(&self, calls: &[&[u8]]) -> bool {
         let modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::once(self.text.as_slice()).chain(modules.values().map(AsRef::as_ref)).any(is)
+        std::iter::once(self.text.as_slice())
+            .chain(modules.values().map(AsRef::as_ref))
+            .any(|text| crate::edits::names(text, calls))
     }
 }
 

@@ -5,14 +5,15 @@ use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, Table};
 use tollgate_policy::{Interest, Log, Report};
 
+use crate::edits::{EDITS, INJECTS};
 use crate::event::Shared;
 use crate::fault::{Failure, LoadError, PRELUDE};
-use crate::load::Settings;
+use crate::load::{OnRuleError, Settings};
 use crate::source::Source;
 use crate::{limits, native, sandbox};
 
 /// The prelude, in the order in which its parts need each other.
-const PARTS: [&str; 31] = [
+const PARTS: [&str; 35] = [
     include_str!("prelude/base.lua"),
     include_str!("prelude/address.lua"),
     include_str!("prelude/store.lua"),
@@ -22,6 +23,7 @@ const PARTS: [&str; 31] = [
     include_str!("prelude/regexp.lua"),
     include_str!("prelude/patterns.lua"),
     include_str!("prelude/flow.lua"),
+    include_str!("prelude/time.lua"),
     include_str!("prelude/packet.lua"),
     include_str!("prelude/rule.lua"),
     include_str!("prelude/class.lua"),
@@ -35,8 +37,11 @@ const PARTS: [&str; 31] = [
     include_str!("prelude/machine.lua"),
     include_str!("prelude/timers.lua"),
     include_str!("prelude/dissector.lua"),
+    include_str!("prelude/frames.lua"),
+    include_str!("prelude/udp_flow.lua"),
     include_str!("prelude/dispatch.lua"),
     include_str!("prelude/alert.lua"),
+    include_str!("prelude/dns_message.lua"),
     include_str!("prelude/log.lua"),
     include_str!("prelude/debug.lua"),
     include_str!("prelude/http/uri.lua"),
@@ -47,13 +52,17 @@ const PARTS: [&str; 31] = [
 ];
 
 /// What `require` finds: the name, and the text that makes the module when it is first asked for.
-const MODULES: [(&str, &str); 9] = [
+const MODULES: [(&str, &str); 13] = [
     ("class", include_str!("prelude/modules/class.lua")),
     ("protocol/raw", include_str!("prelude/modules/raw.lua")),
     ("protocol/ipv4", include_str!("prelude/modules/ipv4.lua")),
     ("protocol/ipv6", include_str!("prelude/modules/ipv6.lua")),
     ("protocol/tcp", include_str!("prelude/modules/tcp.lua")),
     ("protocol/tcp_connection", include_str!("prelude/modules/tcp_connection.lua")),
+    ("protocol/udp", include_str!("prelude/modules/udp.lua")),
+    ("protocol/udp_connection", include_str!("prelude/modules/udp_connection.lua")),
+    ("protocol/icmp", include_str!("prelude/modules/icmp.lua")),
+    ("protocol/dns", include_str!("prelude/modules/dns.lua")),
     ("protocol/http", include_str!("prelude/modules/http.lua")),
     ("protocol/tls", include_str!("prelude/modules/tls.lua")),
     ("regexp/pcre", include_str!("prelude/modules/regexp.lua")),
@@ -77,10 +86,6 @@ pub(crate) struct State {
     pub(crate) follows_connections: bool,
 }
 
-/// How many listen to `new_connection`, packets, data, `end_connection` and `exiting`; whether data
-/// is to be changed, and connections are meant.
-type Listeners = (usize, usize, usize, usize, usize, bool, bool);
-
 /// The prelude's doors.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
@@ -88,9 +93,16 @@ pub(crate) struct Dispatch {
     pub(crate) receive_packet: Function,
     pub(crate) receive_data: Function,
     pub(crate) end_connection: Function,
+    pub(crate) receive_frame: Function,
+    pub(crate) receive_datagram: Function,
+    pub(crate) send_frame: Function,
+    pub(crate) expire: Function,
     pub(crate) exiting: Function,
     pub(crate) forget: Function,
+    /// The step that an event has reached.
     pub(crate) at: Function,
+    /// Where a rule of packets has failed: the section of the log, and what to put before the message.
+    pub(crate) place: Function,
 }
 
 impl State {
@@ -123,6 +135,8 @@ impl State {
         let reports =
             std::mem::replace(&mut *shared.reports.borrow_mut(), tollgate_policy::Reports::new(0));
         shared.messages.replace(logs(reports));
+        // What loading has left behind would count as the first events' memory.
+        state.lua.gc_collect().map_err(of_file)?;
         Ok(state)
     }
 
@@ -134,17 +148,34 @@ impl State {
         settings: Settings,
     ) -> mlua::Result<Self> {
         let seal: Function = doors.get("seal")?;
-        let (new, packet, data, end, exit, edits, follows_connections): Listeners =
-            seal.call(source.names(b"http"))?;
-        let can_edit = data > 0 && !settings.pass_through && (edits || source.names_an_edit());
+        let heard: Table = seal.call(source.names(&[b"http"]))?;
+        let hears = |event: &str| heard.get::<bool>(event);
+        let names = |calls| source.names(calls);
+        let data = hears("receive_data")?;
+        let can_edit = data && !settings.pass_through && (hears("edits")? || names(EDITS));
+        let follows_connections = hears("connections")?;
         let allow: Function = doors.get("allow")?;
-        allow.call::<()>((can_edit, settings.pass_through))?;
+        let passes_errors =
+            matches!(settings.on_rule_error, OnRuleError::Pass | OnRuleError::Bypass);
+        allow.call::<()>((can_edit, settings.pass_through, passes_errors))?;
         let mut interest = Interest::empty();
-        interest.set(Interest::NEW_CONNECTION, new > 0);
-        interest.set(Interest::RECEIVE_PACKET, packet > 0);
-        interest.set(Interest::RECEIVE_DATA, data > 0);
+        for (event, bit) in [
+            ("new_connection", Interest::NEW_CONNECTION),
+            ("receive_packet", Interest::RECEIVE_PACKET),
+            ("frames", Interest::RECEIVE_FRAME),
+            ("datagrams", Interest::RECEIVE_DATAGRAM),
+            ("sending", Interest::SEND_FRAME),
+            ("time", Interest::TICK),
+        ] {
+            interest.set(bit, hears(event)?);
+        }
+        interest.set(Interest::RECEIVE_DATA, data);
         interest.set(Interest::EDIT_DATA, can_edit);
-        let keeps_flows = packet + data + end > 0;
+        interest.set(Interest::STATELESS, !follows_connections);
+        interest.set(Interest::INJECT, names(INJECTS));
+        let hears_end = hears("end_connection")?;
+        let of_flows = Interest::RECEIVE_PACKET | Interest::RECEIVE_DATA;
+        let keeps_flows = interest.intersects(of_flows) || hears_end;
         // Flow objects are freed at the end, so a script that makes any must hear of it.
         interest.set(Interest::END_CONNECTION, keeps_flows);
         let dispatch = Dispatch {
@@ -152,11 +183,15 @@ impl State {
             receive_packet: doors.get("receive_packet")?,
             receive_data: doors.get("receive_data")?,
             end_connection: doors.get("end_connection")?,
+            receive_frame: doors.get("receive_frame")?,
+            receive_datagram: doors.get("receive_datagram")?,
+            send_frame: doors.get("send_frame")?,
+            expire: doors.get("expire")?,
             exiting: doors.get("exiting")?,
             forget: doors.get("forget")?,
             at: doors.get("at")?,
+            place: doors.get("place")?,
         };
-        let (hears_end, hears_exit) = (end > 0, exit > 0);
         Ok(Self {
             lua,
             shared,
@@ -164,7 +199,7 @@ impl State {
             interest,
             keeps_flows,
             hears_end,
-            hears_exit,
+            hears_exit: hears("exiting")?,
             follows_connections,
         })
     }

@@ -4,7 +4,7 @@ mod common;
 use common::wire::Wire;
 use common::{Scene, load};
 use tollgate_policy::{Interest, Policy as _, Verdict};
-use tollgate_wire::Direction::{ToClient, ToServer};
+use tollgate_wire::Direction::ToClient;
 
 const CHAT: &str = "
     local class = require('class')
@@ -137,27 +137,6 @@ fn classes_inherit_methods_properties_and_operators() {
         assert(table.concat(names, ' ') == 'B A')",
     )
     .unwrap_or_else(|error| unreachable!("{error}"));
-}
-
-#[test]
-fn tcp_packets_are_shown_before_the_connections_events_and_each_once() {
-    let mut scene = Scene::new(
-        "local tcp = require('protocol/tcp')
-        haka.rule{ hook = tcp_connection.events.new_connection, eval = function(flow, pkt) print('new') end }
-        haka.rule{ hook = tcp_connection.events.receive_packet, eval = function(flow, pkt, dir) print('flow', dir) end }
-        haka.rule{ hook = tcp.events.receive_packet, eval = function(pkt)
-            print('tcp', pkt.flags.syn)
-            if #pkt.payload == 4 then pkt:drop() end
-        end }",
-    );
-    scene.open();
-    scene.syn_again();
-    scene.packet(ToServer, b"x");
-    assert_eq!(scene.packet(ToServer, b"drop"), Verdict::DropPacket);
-    assert_eq!(
-        scene.said(),
-        ["tcp\ttrue", "new", "flow\tup", "tcp\tfalse", "flow\tup", "tcp\tfalse"]
-    );
 }
 
 #[test]

@@ -5,13 +5,14 @@ mod common;
 
 use std::path::Path;
 
+use common::frames::{datagram, tcp, udp};
 use common::{Scene, load};
 use tollgate_script::RuleErrors;
 use tollgate_wire::Direction;
 
 #[test]
 fn every_example_of_the_rules_page_runs_without_an_error() {
-    every_example_runs("rules.md", 7);
+    every_example_runs("rules.md", 13);
 }
 
 #[test]
@@ -40,8 +41,31 @@ fn every_example_runs(page: &str, examples_min: usize) {
                 scene.data_in(direction, &[b"ack"], true);
             }
             scene.end();
+            for frame in packets() {
+                scene.cross(&frame);
+                scene.made();
+            }
             let errors = scene.policy.rule_errors();
             assert_eq!(errors, RuleErrors::default(), "{:?}\n{example}", scene.said());
         }
     }
+}
+
+/// One of each protocol, and a question of DNS with its answer.
+fn packets() -> Vec<Vec<u8>> {
+    let (four, other) = ("192.168.20.9", "198.18.0.2");
+    let question = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x04evil\x07example\0\0\x01\0\x01";
+    let answer = b"\0\x07\x81\x80\0\x01\0\x01\0\0\0\0\x04good\x07example\0\0\x01\0\x01\xc0\x0c\0\x01\0\x01\0\x01\0\0\0\x04\x0a\0\0\x01";
+    let good = [&question[..12], b"\x04good", &question[17..]].concat();
+    vec![
+        vec![0; 60],
+        tcp((four, 4000), (other, 23), b"hello"),
+        tcp(("fd00::1", 4000), ("fd00::2", 80), &[b'x'; 1420]),
+        udp((four, 4000), (other, 514), b"a line"),
+        udp((four, 4000), (other, 53), &good),
+        udp((other, 53), (four, 4000), answer),
+        udp((four, 4001), (other, 53), question),
+        datagram(four, other, 1, &[8, 0, 0, 0, 1, 2, 3]),
+        datagram("fd00::1", "fd00::2", 58, &[128, 0, 0, 0, 1, 2, 3]),
+    ]
 }

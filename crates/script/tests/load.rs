@@ -29,7 +29,7 @@ haka.rule{
     eval = "not a function" }
 haka.rule{ hook = 7, eval = function() end }
 haka.rule{ hook = tcp_connection.events.new_connection, evil = function() end }
-haka.rule{ hook = tcp.events.send_packet, eval = function() end }
+haka.rule{ hook = tcp.events.send_packets, eval = function() end }
 haka.rule{ hook = http.events.requests, eval = function() end }
 haka.rule{ hook = tcp_connection.events.new_connection, options = { streamed = true }, eval = print }
 local g = haka.rule_group{ on = tcp_connection.events.new_connection, init = 3 }
@@ -42,7 +42,7 @@ g:rule("x")
             "test.lua:3: haka.rule: eval must be a function, got string",
             "test.lua:6: haka.rule: hook must be an event, got number",
             "test.lua:7: haka.rule: unknown key 'evil'; did you mean eval",
-            "test.lua:8: event tcp.events.send_packet is not supported yet",
+            "test.lua:8: unknown event tcp.events.send_packets; did you mean send_packet",
             "test.lua:9: unknown event http.events.requests; did you mean request",
             "test.lua:10: haka.rule: tcp_connection.events.new_connection cannot be streamed",
             "test.lua:11: haka.rule_group: init must be a function, got number",
@@ -62,7 +62,7 @@ fn a_runtime_error_has_its_line_and_a_traceback() {
 
 #[test]
 fn faults_before_a_runtime_error_are_told_too() {
-    let text = "haka.rule{ hook = raw.events.receive_packet, eval = print }\nlocal x = nil + 1\n";
+    let text = "haka.rule{ hook = raw.events.receive, eval = print }\nlocal x = nil + 1\n";
     let found = faults(text);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(

@@ -117,9 +117,18 @@ fn what_a_packet_lacks_or_cannot_do_is_said() {
         ("local x = pkt.sport", "tcp: unknown field 'sport'"),
         ("local x = pkt.ip.sorce", "ipv4: unknown field 'sorce'"),
         ("local x = pkt.flags.sin", "tcp flags: unknown field 'sin'"),
-        ("pkt.dstport = 81", "tcp: packet fields are read-only so far ('dstport')"),
-        ("pkt.ip.ttl = 1", "ipv4: packet fields are read-only so far ('ttl')"),
-        ("pkt:inject()", "tcp: 'inject' is not supported yet"),
+        (
+            "pkt.dstport = 81",
+            "tcp: 'dstport' cannot be written in events of tcp_connection; tcp.events.receive_packet may",
+        ),
+        (
+            "pkt.ip.ttl = 1",
+            "ipv4: 'ttl' cannot be written in events of tcp_connection; tcp.events.receive_packet may",
+        ),
+        (
+            "pkt:inject()",
+            "tcp: 'inject' cannot be used in events of tcp_connection, which sends it itself",
+        ),
         ("flow:send('left')", "flow: send: 'up', 'down' or nothing expected, got 'left'"),
         ("flow.connection.id = 3", "flow.connection is read-only"),
         ("http.dissect(pkt)", "http.dissect: a flow expected, got table"),

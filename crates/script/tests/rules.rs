@@ -29,6 +29,9 @@ fn all_four_events_reach_their_rules_in_order() {
     assert_eq!(scene.said(), ["new\ttrue", "packet\tup", "data\t3\tdown", "end\t40000"]);
 }
 
+const RECEIVE: Interest = Interest::RECEIVE_FRAME;
+const DATAGRAM: Interest = Interest::RECEIVE_DATAGRAM;
+
 #[test]
 fn an_event_without_a_listener_is_not_asked_for() {
     for (event, wanted) in [
@@ -40,7 +43,33 @@ fn an_event_without_a_listener_is_not_asked_for() {
         let scene = scene(&format!("haka.rule{{ hook = e.{event}, eval = print }}"));
         assert_eq!(scene.policy.interest(), wanted, "{event}");
     }
-    assert_eq!(Scene::new("print('no rules')").policy.interest(), Interest::empty());
+    for (text, wanted) in [
+        ("print('no rules')", Interest::STATELESS),
+        ("require('protocol/tcp_connection')", Interest::empty()),
+        ("require('protocol/ipv4')", Interest::STATELESS),
+        ("local pkt = {} function pkt.inject() end", Interest::STATELESS | Interest::INJECT),
+        ("raw.options.drop_unknown_dissector = true", RECEIVE | Interest::STATELESS),
+        ("rule(raw.events.receive_packet)", RECEIVE | Interest::STATELESS),
+        ("rule(ipv4.events.receive_packet)", RECEIVE | Interest::STATELESS),
+        ("rule(ipv6.events.send_packet)", Interest::SEND_FRAME | Interest::STATELESS),
+        ("rule(tcp.events.receive_packet)", DATAGRAM | Interest::STATELESS),
+        ("rule(icmp.events.receive_packet)", DATAGRAM | Interest::STATELESS),
+        ("rule(udp.events.send_packet)", Interest::SEND_FRAME | Interest::STATELESS),
+        (
+            "rule(udp_connection.events.end_connection)",
+            DATAGRAM | Interest::TICK | Interest::STATELESS,
+        ),
+        ("dns.install_udp_rule(53)", DATAGRAM | Interest::TICK | Interest::STATELESS),
+        (
+            "rule(tcp.events.send_packet) rule(tcp_connection.events.new_connection)",
+            Interest::SEND_FRAME | Interest::NEW_CONNECTION,
+        ),
+    ] {
+        let text = format!(
+            "local function rule(hook) haka.rule{{ hook = hook, eval = print }} end {text}"
+        );
+        assert_eq!(Scene::new(&text).policy.interest(), wanted, "{text}");
+    }
 }
 
 #[test]

@@ -132,14 +132,19 @@ fn checksum(bytes: &[u8]) -> u16 {
 
 /// A classic capture of Ethernet frames, one a millisecond from 2026-01-01 on.
 pub(crate) fn capture(frames: &[Vec<u8>]) -> Vec<u8> {
+    capture_at(&(0..).zip(frames.iter().cloned()).collect::<Vec<_>>())
+}
+
+/// The same at times of one's own, in ms from 2026-01-01 on.
+pub(crate) fn capture_at(frames: &[(u64, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend(0xa1b2_c3d4_u32.to_le_bytes());
     out.extend([2, 0, 4, 0]);
     out.extend([0; 8]);
     out.extend(262_144_u32.to_le_bytes());
     out.extend(1_u32.to_le_bytes());
-    for (number, frame) in frames.iter().enumerate() {
-        let micros = u32::try_from(number).unwrap() * 1000;
+    for (ms, frame) in frames {
+        let micros = u32::try_from(ms * 1000).unwrap();
         let length = u32::try_from(frame.len()).unwrap();
         for word in [1_767_225_600 + micros / 1_000_000, micros % 1_000_000, length, length] {
             out.extend(word.to_le_bytes());

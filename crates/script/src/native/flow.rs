@@ -12,13 +12,6 @@ type Counter = (&'static str, fn(&Event) -> u64);
 /// Adds `ports`, `addr`, `connection`, `state`, and the text forms of addresses.
 pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     native.set("ports", getter(lua, shared, |event| (event.client.port, event.server.port))?)?;
-    native.set(
-        "stamp",
-        getter(lua, shared, |event| {
-            let nanos = event.now.nanos();
-            (nanos / 1_000_000_000, nanos % 1_000_000_000)
-        })?,
-    )?;
     native.set("state", getter(lua, shared, |event| event.state)?)?;
     let connection = lua.create_table()?;
     let fields: [Counter; 5] = [
@@ -57,14 +50,9 @@ fn addresses(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()>
     )
 }
 
-/// 1 and 2: client and server of the connection; 3 and 4: source and destination of the packet.
-fn address(event: &Event, which: u8) -> IpAddr {
-    match (which, event.headers) {
-        (3, Some(headers)) => headers.key.endpoint(headers.source).addr,
-        (4, Some(headers)) => headers.key.endpoint(headers.source.other()).addr,
-        (1, _) => event.client.addr,
-        _ => event.server.addr,
-    }
+/// 1 and 2: client and server of the connection.
+const fn address(event: &Event, which: u8) -> IpAddr {
+    if which == 1 { event.client.addr } else { event.server.addr }
 }
 
 fn words(address: IpAddr) -> MultiValue {

@@ -4,10 +4,10 @@
 //! the prelude can name the script's own line.
 mod bytes;
 mod flow;
+pub(crate) mod frame;
 mod http;
 mod matching;
 mod modules;
-mod packet;
 mod patterns;
 mod regexp;
 mod report;
@@ -45,7 +45,7 @@ pub(crate) fn table(
     bytes::add(lua, &native, shared)?;
     modules::add(lua, &native, source)?;
     flow::add(lua, &native, shared)?;
-    packet::add(lua, &native, shared)?;
+    frame::add(lua, &native, shared)?;
     report::add(lua, &native, shared)?;
     http::add(lua, &native, shared)?;
     let shares = matching::Shares::default();

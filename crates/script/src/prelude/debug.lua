@@ -1,7 +1,7 @@
 -- `debug` as scripts have it: a traceback of their own lines, and `pprint`.
 local P = ...
 local native, G = P.native, P.globals
-local type, tostring, pairs, next, format = type, tostring, pairs, next, string.format
+local type, tostring, pairs, ipairs, format = type, tostring, pairs, ipairs, string.format
 local concat, sort, rep = table.concat, table.sort, string.rep
 
 local INDENT = "    "
@@ -15,8 +15,27 @@ local function by_name(a, b)
     return tostring(a) < tostring(b)
 end
 
+-- The fields of a table that is shown, by name: those of a packet are not in the table itself.
+local function fields_of(value)
+    local meta, names = native.metatable(value), {}
+    if meta and meta.fields then
+        for i, name in ipairs(meta.fields) do names[i] = name end
+    else
+        for key in pairs(value) do names[#names + 1] = key end
+    end
+    sort(names, by_name)
+    return names
+end
+
+local function is_hidden(hide, name, value)
+    for _, each in ipairs(hide) do
+        if each(name, value) then return true end
+    end
+    return false
+end
+
 -- Appends to `lines` what `value` is; a table by its fields in order, and each only once.
-local function describe(lines, value, indent, title, seen, depth)
+local function describe(lines, value, indent, title, seen, depth, hide)
     if #lines >= LINES_MAX then return end
     local kind = type(value)
     local line = rep(INDENT, indent) .. title
@@ -35,22 +54,24 @@ local function describe(lines, value, indent, title, seen, depth)
             return
         end
         local class = P.class.classof(value)
-        line = line .. (class and format("class: %s", class.name) or "table")
+        local name = class and class.name or meta and meta.name
+        line = line .. (name and format("class: %s", name) or "table")
         if seen[value] then
             lines[#lines + 1] = line .. " { recursive }"
             return
         end
-        if next(value) == nil or depth == 0 then
-            lines[#lines + 1] = line .. (next(value) == nil and " {}" or " { … }")
+        local keys = fields_of(value)
+        if #keys == 0 or depth == 0 then
+            lines[#lines + 1] = line .. (#keys == 0 and " {}" or " { … }")
             return
         end
         seen[value] = true
         lines[#lines + 1] = line .. " {"
-        local keys = {}
-        for key in pairs(value) do keys[#keys + 1] = key end
-        sort(keys, by_name)
         for _, key in ipairs(keys) do
-            describe(lines, value[key], indent + 1, tostring(key) .. " : ", seen, depth - 1)
+            local field = value[key]
+            if field ~= nil and not is_hidden(hide, key, field) then
+                describe(lines, field, indent + 1, tostring(key) .. " : ", seen, depth - 1, hide)
+            end
         end
         line = rep(INDENT, indent) .. "}"
         seen[value] = nil
@@ -60,11 +81,17 @@ end
 
 G.debug = {
     traceback = function(text) return native.traceback(text and tostring(text)) end,
-    -- Prints a value readably; fields of tables in order of their names.
-    pprint = function(value, indent, depth)
+    -- Prints a value readably; fields of tables in order of their names. `hide` is a function of name and
+    -- value, or a list of them, `out` what prints instead of `print`.
+    pprint = function(value, indent, depth, hide, out)
         local lines = {}
         local title = type(indent) == "string" and indent or ""
-        describe(lines, value, 0, title, {}, type(depth) == "number" and depth or DEPTH_MAX)
+        if type(depth) ~= "number" or depth < 0 or depth > DEPTH_MAX then depth = DEPTH_MAX end
+        if type(hide) == "function" then hide = { hide } end
+        describe(lines, value, 0, title, {}, depth, hide or {})
+        if out then return out(concat(lines, "\n")) end
         native.log("info", "print", concat(lines, "\n"))
     end,
+    hide_underscore = function(name) return type(name) == "string" and name:sub(1, 1) == "_" end,
+    hide_function = function(_, value) return type(value) == "function" end,
 }

@@ -11,7 +11,7 @@ local DROP_PACKET, DROP = 1, 2
 local function begin(from, index)
     if from == 1 then
         live.generation = live.generation + 1
-        live.verdict, live.ending = 0, false
+        live.verdict, live.ending, live.frame = 0, false, nil
     end
     live.at, live.index = from - 1, index
     if from == 1 then P.run_timers() end
@@ -76,28 +76,14 @@ end
 
 P.dispatch = {
     -- The emitter is the flow: a dropped packet does not stop later listeners, a dropped flow does.
-    new_connection = function(from, index)
+    new_connection = function(from, index, _, ...)
         local entry = begin(from, index)
-        local tcp = core.receive_tcp.list
-        local pkt = P.packet()
-        live.shown = false
-        if run(tcp, 1, from, DROP_PACKET, pkt) then
-            run(core.new_connection.list, #tcp + 1, from, DROP, entry.flow, pkt)
-        end
-        -- The engine shows the same packet as one of the connection next.
-        live.shown = live.verdict < DROP_PACKET
+        run(core.new_connection.list, 1, from, DROP, entry.flow, P.packet(...))
     end,
-    receive_packet = function(from, index, is_up)
+    receive_packet = function(from, index, is_up, ...)
         local entry = begin(from, index)
-        local tcp = core.receive_tcp.list
-        local pkt = P.packet()
-        if live.shown then
-            live.shown, from = false, from > #tcp and from or #tcp + 1
-        end
-        if run(tcp, 1, from, DROP_PACKET, pkt) then
-            run(core.receive_packet.list, #tcp + 1, from, DROP_PACKET, entry.flow, pkt,
-                up_or_down(is_up))
-        end
+        run(core.receive_packet.list, 1, from, DROP_PACKET, entry.flow, P.packet(...),
+            up_or_down(is_up))
     end,
     receive_data = receive_data,
     end_connection = function(from, index)
@@ -115,20 +101,36 @@ P.dispatch = {
     end,
     forget = P.forget,
     at = function() return live.at end,
-    -- Closes the book of rules, and says which events have listeners.
+    -- Where a rule of packets has failed: the section of the log, and what stands before the message.
+    place = function()
+        return live.section or "lua", live.layer and live.layer .. ": " or ""
+    end,
+    receive_frame = P.frame_dispatch.receive_frame,
+    receive_datagram = P.frame_dispatch.receive_datagram,
+    send_frame = P.frame_dispatch.send_frame,
+    expire = P.expire_udp,
+    -- Closes the book of rules, and says what the script listens to and means to do.
     seal = function(names_http)
         live.loading = false
         if names_http or P.asks_for_http() or P.http.has_listeners() then
             -- Heads are held until they are there as a whole.
             P.has_dissectors, P.edits = true, true
         end
-        local tcp = #core.receive_tcp.list
-        return #core.new_connection.list + tcp, #core.receive_packet.list + tcp,
-            #core.receive_data.list + (P.has_dissectors and 1 or 0), #core.end_connection.list,
-            #core.exiting.list, P.edits or false, P.follows_connections()
+        local heard = {
+            new_connection = #core.new_connection.list > 0,
+            receive_packet = #core.receive_packet.list > 0,
+            receive_data = #core.receive_data.list > 0 or P.has_dissectors or false,
+            end_connection = #core.end_connection.list > 0,
+            exiting = #core.exiting.list > 0,
+            edits = P.edits or false,
+            connections = P.follows_connections(),
+        }
+        P.heard_packets(heard)
+        return heard
     end,
-    -- Whether the engine lets data be changed, or whether nothing may change at all.
-    allow = function(can_edit, pass_through)
-        P.can_edit, P.pass_through = can_edit, pass_through
+    -- Whether the engine lets data be changed, whether nothing may change at all, and whether a rule that
+    -- has failed counts as one that had nothing against it.
+    allow = function(can_edit, pass_through, passes_errors)
+        P.can_edit, P.pass_through, P.passes_errors = can_edit, pass_through, passes_errors
     end,
 }

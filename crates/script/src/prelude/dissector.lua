@@ -6,8 +6,9 @@ local setmetatable, rawget, type, tostring, format = setmetatable, rawget, type,
 local Dissector = class.class("Dissector")
 local Flow = class.class("FlowDissector", Dissector)
 local Tcp = class.class("TcpFlowDissector", Flow)
+local Udp = class.class("UdpFlowDissector", Flow)
 P.helper = { Dissector = Dissector, FlowDissector = Flow }
-P.TcpFlowDissector = Tcp
+P.TcpFlowDissector, P.UdpFlowDissector = Tcp, Udp
 
 -- `haka.dissector.new{ type = …, name = … }`: a class of the given kind.
 function P.new_dissector(spec)
@@ -77,9 +78,14 @@ function Tcp.method:__init(flow)
     if class.classof(self).state_machine then state_of(self) end
 end
 
-function Tcp.method:can_continue() return self.flow ~= nil end
+function Udp.method:__init(flow)
+    if not P.is_udp_flow(flow) then fail("UdpFlowDissector: a UDP flow expected, got " .. type(flow)) end
+    self.flow, self.connection = flow, flow.connection
+end
 
-function Tcp.method:drop()
+function Flow.method:can_continue() return self.flow ~= nil end
+
+function Flow.method:drop()
     local flow = self.flow
     self.flow = nil
     if flow then flow:drop() end
@@ -115,6 +121,30 @@ function Tcp.method:receive_streamed(iterator, direction)
             iterator:sub("available")
         end
     end
+end
+
+-- A whole packet at a time.
+function Udp.method:receive(payload, direction)
+    state_of(self):update(payload:pos("begin"), direction)
+end
+
+function Udp.dissect(cls, flow)
+    if not P.is_udp_flow(flow) then fail("dissect: a flow expected, got " .. type(flow)) end
+    P.log("debug", "udp", format("selecting %s dissector on flow", cls.name))
+    flow:select_next_dissector(cls:new(flow))
+end
+
+function Udp.install_udp_rule(cls, port)
+    if type(port) ~= "number" then
+        return fault(format("install_udp_rule: a port expected, got %s", type(port)))
+    end
+    P.rule {
+        hook = P.udp_events.new_connection,
+        name = "install " .. cls.name .. " dissector",
+        eval = function(flow, pkt)
+            if pkt.dstport == port then cls:dissect(flow) end
+        end,
+    }
 end
 
 function Tcp.dissect(cls, flow)

@@ -16,11 +16,11 @@ G.haka = P.strict("haka", {
     vbuffer_from = P.vbuffer_from, vbuffer_allocate = P.vbuffer_allocate,
     dissector = { new = P.new_dissector }, helper = P.helper, patterns = P.patterns,
     grammar = P.haka_grammar, state_machine = P.haka_state_machine,
-}, set("interactive_rule", "console", "network_time", "pcall", "on_exit"))
+    network_time = function() return P.now() end,
+}, set("interactive_rule", "console", "pcall", "on_exit"))
 
 -- Modules of ours, by the name that `require` takes: the function that makes each, then the module.
-local made, later = {}, set("protocol/udp", "protocol/udp_connection", "protocol/icmp",
-    "protocol/dns")
+local made = {}
 local names = {}
 for name in pairs(P.modules) do names[#names + 1] = name end
 
@@ -62,12 +62,14 @@ function G.require(name)
         made[name] = module
         return module
     end
-    if later[name] then fail(format("require '%s': not supported yet", name)) end
     return own(name)
 end
 
 -- Protocols are globals too, whether asked for or not.
-for _, name in ipairs { "raw", "ipv4", "ipv6", "tcp", "tcp_connection", "http" } do
+for _, name in ipairs {
+    "raw", "ipv4", "ipv6", "tcp", "udp", "icmp", "tcp_connection", "udp_connection", "dns", "http",
+} do
     G[name] = G.require("protocol/" .. name)
 end
 asked = {}
+P.asked = asked

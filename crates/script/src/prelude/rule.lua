@@ -1,7 +1,7 @@
 -- haka.rule, haka.rule_group, and the events they listen to.
 local P = ...
 local native, fault, live = P.native, P.fault, P.live
-local setmetatable, type, pairs, tostring = setmetatable, type, pairs, tostring
+local setmetatable, type, pairs, ipairs, tostring = setmetatable, type, pairs, ipairs, tostring
 local format = string.format
 
 local DROP_PACKET, DROP = 1, 2
@@ -21,10 +21,14 @@ local core = {
     receive_packet = P.event("tcp_connection", "receive_packet"),
     receive_data = P.event("tcp_connection", "receive_data", { streamed = true }),
     end_connection = P.event("tcp_connection", "end_connection"),
-    receive_tcp = P.event("tcp", "receive_packet"),
     started = P.event("haka", "started"),
     exiting = P.event("haka", "exiting"),
 }
+-- Of packets, by the way they take.
+for _, name in ipairs { "raw", "ipv4", "ipv6", "tcp", "udp", "icmp" } do
+    core["receive_" .. name] = P.event(name, "receive_packet")
+    core["send_" .. name] = P.event(name, "send_packet")
+end
 P.core = core
 
 -- Stands for an event that does not exist; its fault has been told already.

@@ -10,6 +10,7 @@
 --   base, len    place of the first byte, and how many there are
 --   patch        single bytes written since `text` was made, by index
 --   epoch, log   how many edits have moved bytes, and what they did: place, taken out, put in
+--   kept         the layers of a packet whose checksum a rule has set, or false
 --   why          a text that says why nothing may be written, or false
 -- and of a stream's:
 --   left         bytes before this place have gone on and cannot be changed
@@ -103,6 +104,20 @@ function P.byte_at(store, index)
     return native.byte(store.off + index)
 end
 
+-- `count` bytes (at most 4) from `index` on as a number, the first the highest; nil behind the end.
+function P.number(store, index, count)
+    if not store.text and store.gen == live.generation then
+        return native.number(store.off + index, count)
+    end
+    local value = 0
+    for i = index, index + count - 1 do
+        local byte = P.byte_at(store, i)
+        if not byte then return nil end
+        value = value * 256 + byte
+    end
+    return value
+end
+
 -- Where the sender has what stands at a place behind `region` (nil: before all of them).
 local function shift_behind(store, region)
     if not region then return store.shift end
@@ -163,7 +178,7 @@ function P.splice(store, at, out, text)
     must_be_writable(store, at)
     local new, index = #text, at - store.base
     local before = whole(store)
-    store.modified = true
+    store.modified, store.kept = true, false
     if #before >= COPY_CHARGED then native.copied(#before * 2) end
     store.text = sub(before, 1, index) .. text .. sub(before, index + out + 1)
     store.len = store.len + new - out
@@ -183,7 +198,7 @@ function P.set_byte(store, at, value)
         store.patch = patch
     end
     patch[at - store.base + 1] = value
-    store.modified = true
+    store.modified, store.kept = true, false
     if store.regions ~= nil then note(store, at, 1, 1) end
 end
 

@@ -26,9 +26,10 @@ function P.new_buffer(text)
     return setmetatable({ store = P.new_store(text), from = false }, Buffer)
 end
 
+local kinds = { [Buffer] = "buffer", [Sub] = "sub" }
 local function kind(value)
     local meta = type(value) == "table" and native.metatable(value)
-    return meta == Buffer and "buffer" or meta == Sub and "sub" or nil
+    return meta and kinds[meta] or nil
 end
 P.kind_of_buffer = kind
 
@@ -272,6 +273,35 @@ end
 for _, meta in ipairs { Sub, Buffer } do
     meta.__len, meta.__tostring = size, text
     meta.__index, meta.__newindex = index, new_index
+end
+
+-- The data of a UDP packet: its payload, and for scripts that take it for the packet, that too.
+local Data = { __metatable = false, __len = size, __tostring = text }
+kinds[Data] = "sub"
+
+function Data:__index(key)
+    if type(key) == "number" or methods[key] or key == "modified" or key == "snap"
+        or key == "snap_at"
+    then
+        return index(self, key)
+    end
+    local packet = self.packet
+    local value = packet[key]
+    if type(value) ~= "function" then return value end
+    return function(_, ...) return value(packet, ...) end
+end
+
+function Data:__newindex(key, value)
+    if type(key) == "number" then return new_index(self, key, value) end
+    self.packet[key] = value
+end
+
+function P.udp_data(packet)
+    local part = packet.payload
+    return setmetatable({
+        store = part.store, from = part.from, to = part.to, epoch = part.epoch, grows = true,
+        snap = false, snap_at = 0, packet = packet,
+    }, Data)
 end
 
 -- The other's bytes come behind ours; the other is empty afterwards.

@@ -12,6 +12,7 @@
     reason = "each test binary uses its part"
 )]
 
+pub mod frames;
 pub mod pair;
 pub mod wire;
 
