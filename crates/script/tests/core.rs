@@ -51,8 +51,8 @@ fn pprint_shows_tables_by_their_fields() {
             "7",
             "nil",
             "table {}",
-            "table {\n    a : 10.0.0.1\n    b : table {\n        1 : 1\n        2 : true\n        \
-             3 : \"x\"\n    }\n    f : function\n    self : table { recursive }\n}",
+            "table {\n  a : 10.0.0.1\n  b : table {\n    1 : 1\n    2 : true\n    \
+             3 : \"x\"\n  }\n  f : function\n  self : table { recursive }\n}",
             "\"bytes\"",
             "class: Point {}",
         ]

@@ -315,3 +315,24 @@ fn misuse_is_named_with_its_line() {
         "haka.grammar.new: a function expected, got number"
     );
 }
+
+#[test]
+fn a_result_is_printed_by_its_fields() {
+    let rules = load(
+        "local g = haka.grammar.new('g', function()
+            item = record{ field('n', number(8)) }
+            all = record{ field('_size', number(8)), field('items', array(item):count(2)), field('rest', bytes()) }
+            export(all)
+        end)
+        local r = g.all:parse(haka.vbuffer_from('abcd'):pos('begin'))
+        debug.pprint(r) debug.pprint(r, nil, nil, { debug.hide_underscore, debug.hide_function })",
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    let text: Vec<_> = rules.messages().iter().map(|log| log.message.as_str()).collect();
+    let items = "  items : class: ArrayResult {\n    1 : class: Result {\n      n : 98\n    }\n    \
+                 2 : class: Result {\n      n : 99\n    }\n  }\n  rest : \"d\"\n}";
+    assert_eq!(
+        text,
+        [format!("class: Result {{\n  _size : 97\n{items}"), format!("class: Result {{\n{items}")]
+    );
+}

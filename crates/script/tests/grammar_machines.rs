@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Scene, load};
-use tollgate_policy::Verdict;
+use tollgate_policy::{Interest, Policy as _, Verdict};
 use tollgate_wire::Direction::ToClient;
 use tollgate_wire::Timestamp;
 
@@ -206,6 +206,20 @@ fn a_timeout_ends_a_connection_with_its_next_event() {
     (scene.tag, scene.offsets, scene.id, scene.client.port) = (tag, offsets, 1, 40000);
     assert_eq!(scene.data_in(ToClient, &[b"late\n"], false), Verdict::Drop);
     assert_eq!(scene.said(), [""; 0]);
+}
+
+#[test]
+fn a_timeout_comes_with_the_tick_where_nothing_else_happens() {
+    let mut scene = Scene::new(ECHO);
+    assert!(scene.policy.interest().contains(Interest::TICK));
+    scene.open();
+    scene.data(&[b"hello\n"], false);
+    scene.said();
+    scene.policy.tick(Timestamp::from_secs(16), &mut scene.reports);
+    assert_eq!(scene.said(), [""; 0]);
+    scene.policy.tick(Timestamp::from_secs(18), &mut scene.reports);
+    assert_eq!(scene.said(), ["no answer\t40000"]);
+    assert_eq!(scene.data_in(ToClient, &[b"late\n"], false), Verdict::Drop);
 }
 
 #[test]

@@ -4,7 +4,7 @@ local native, G = P.native, P.globals
 local type, tostring, pairs, ipairs, format = type, tostring, pairs, ipairs, string.format
 local concat, sort, rep = table.concat, table.sort, string.rep
 
-local INDENT = "    "
+local INDENT = "  "
 local DEPTH_MAX, LINES_MAX = 16, 1000
 
 -- Numbers first, then by name.

@@ -108,7 +108,11 @@ P.dispatch = {
     receive_frame = P.frame_dispatch.receive_frame,
     receive_datagram = P.frame_dispatch.receive_datagram,
     send_frame = P.frame_dispatch.send_frame,
-    expire = P.expire_udp,
+    -- Time has passed; whether there is more to do.
+    expire = function(all)
+        P.run_timers()
+        return P.expire_udp(all)
+    end,
     -- Closes the book of rules, and says what the script listens to and means to do.
     seal = function(names_http)
         live.loading = false

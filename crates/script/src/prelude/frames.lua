@@ -134,7 +134,7 @@ function P.heard_packets(heard)
     heard.frames = any("receive_", "raw", "ipv4", "ipv6") or P.raw_options.drop_unknown_dissector
     heard.datagrams = any("receive_", "tcp", "udp", "icmp") or P.hears_udp
     heard.sending = any("send_", "raw", "ipv4", "ipv6", "tcp", "udp", "icmp")
-    heard.time = P.hears_udp
+    heard.time = P.hears_udp or P.machines.have_timeouts
     for number, name in pairs(P.transport_names) do
         if layers[name] then
             P.transports[number] = P.asked["protocol/" .. name]

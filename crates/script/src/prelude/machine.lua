@@ -17,7 +17,7 @@ local Bidirectional = class.class("BidirectionalState", State)
 State.events = { "init", "enter", "leave", "fail", "finish" }
 Bidirectional.events = { "up", "down", "parse_error", "missing_grammar" }
 
-local machines = {}
+local machines = { have_timeouts = false }
 P.machines = machines
 
 function State.method:__init() end
@@ -78,6 +78,7 @@ local function events_table(machine)
                     if type(seconds) ~= "number" or not (seconds > 0) then
                         fail("timeout: a number of seconds expected")
                     end
+                    machines.have_timeouts = true
                     return setmetatable({ name = "timeout", seconds = seconds }, Event)
                 end
             end

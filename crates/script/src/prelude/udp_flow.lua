@@ -89,6 +89,9 @@ local function link_newest(entry)
 end
 
 local function forget(entry)
+    local dissector = entry.dissector
+    local state = type(dissector) == "table" and dissector.state
+    if state and state.forget then state:forget() end
     unlink(entry)
     flows[entry.key], entries[entry.flow] = nil, nil
     count = count - 1
