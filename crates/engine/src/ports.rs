@@ -126,12 +126,12 @@ impl<L: Link> Ports<L> {
     /// Sends a frame, or lets it wait until rules have seen it.
     #[inline]
     pub(crate) fn send(&mut self, frame: L::Frame, port: Port) {
-        if self.transit.gated {
-            self.transit.depart(frame, port);
-        } else if self.transit.leaves_at_once() {
-            self.post_in_order(frame, port);
-        } else {
+        if self.transit.is_direct() {
             self.post(frame, port);
+        } else if self.transit.gated {
+            self.transit.depart(frame, port);
+        } else {
+            self.post_in_order(frame, port);
         }
     }
 

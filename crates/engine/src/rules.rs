@@ -169,7 +169,15 @@ impl<P: Policy> Rules<P> {
 
     /// Frames that the policy has made in an event of a connection: they leave before what that event
     /// is about, or come in when it has had its effect.
+    #[inline]
     fn follow_up<L: Link>(&mut self, ports: &mut Ports<L>) {
+        if self.makes_frames() {
+            self.follow_up_with_frames(ports);
+        }
+    }
+
+    #[cold]
+    fn follow_up_with_frames<L: Link>(&mut self, ports: &mut Ports<L>) {
         self.made(ports, |ports, made| match made.route {
             Route::Send => ports.send_made(made),
             Route::Receive => ports.transit.reenter(made),

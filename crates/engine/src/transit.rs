@@ -63,6 +63,13 @@ impl<F> Transit<F> {
         self.generation = 0;
     }
 
+    /// Whether what leaves can go straight into its port's batch: nobody looks at it, and its order among
+    /// the frames of the other port is nobody's concern.
+    #[inline]
+    pub(crate) const fn is_direct(&self) -> bool {
+        !self.gated && !self.in_order
+    }
+
     /// Whether the frame at hand must leave before any other does, at either port.
     pub(crate) const fn leaves_at_once(&self) -> bool {
         self.in_order && self.generation > 0
@@ -99,10 +106,6 @@ impl<F> Transit<F> {
 
     pub(crate) fn next_reentering(&mut self) -> Option<Made<F>> {
         self.reentering.pop_front()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.departing.is_empty() && self.reentering.is_empty()
     }
 }
 

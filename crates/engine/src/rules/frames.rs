@@ -98,13 +98,19 @@ impl<P: Policy> Rules<P> {
         }
     }
 
+    /// Whether there may be something to take.
+    #[inline]
+    pub(crate) const fn makes_frames(&self) -> bool {
+        self.interest.contains(Interest::INJECT)
+    }
+
     /// Takes what the policy has made in the event that has just returned.
     pub(crate) fn made<L: Link>(
         &mut self,
         ports: &mut Ports<L>,
         mut take: impl FnMut(&mut Ports<L>, Made<L::Frame>),
     ) {
-        if !self.interest.contains(Interest::INJECT) {
+        if !self.makes_frames() {
             return;
         }
         for _ in 0..MADE_PER_EVENT_MAX {

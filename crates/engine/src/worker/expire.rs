@@ -17,7 +17,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
         self.fragments.expire(now, &mut self.ports);
         let silent = self.forget_silent(now);
         let looked_at = silent + self.expire_flows(now) + self.expire_half_open(now);
-        self.settle_frames(now);
+        if self.rules.goes_one_by_one() {
+            self.track(now);
+        }
         if looked_at > 0 {
             // A gap that is too old may have sent something, and so may who was given up.
             self.ports.flush();

@@ -2,9 +2,11 @@
 //!
 //! Haka's order is the one that rules are written for: a frame's arrival, its datagram, its connection's
 //! events, and what leaves because of them, before anything of the next frame. And what a rule makes on
-//! seeing a frame has its whole effect before that frame goes on. So stage 1 is not a pass over the batch
-//! here: each frame is a stack of steps ([`Pending`]), on top of which come those of what was made
-//! meanwhile. Nothing recurses; how much rules may make is bounded (`transit.rs`).
+//! seeing a frame has its whole effect before that frame goes on. So the stages are no passes over the batch
+//! here. All frames of a turn lie on one stack ([`Pending`]), each with its next step; on top of it come
+//! what follows that step, and what was made meanwhile. Stage 4 takes from there until a packet is to be
+//! tracked, tracks it, and comes back. Nothing recurses; how much rules may make is bounded
+//! (`transit.rs`).
 //!
 //! With several workers, a frame's own events are asked where it arrived, those of its connection where
 //! that is owned; the datagram of fragments where they are put together.
@@ -13,10 +15,12 @@ use tollgate_link::{Link, Port};
 use tollgate_policy::{Policy, Route};
 use tollgate_wire::{Datagram, Malformed, Packet, Refusal, Rejected, Timestamp, complete_partial};
 
-use super::Worker;
+use super::icmp::Notice;
+use super::{Arrival, Worker};
 use crate::config::OtherTraffic;
 use crate::counters::{Cause, Reason};
 use crate::fragments;
+use crate::mesh::Message;
 use crate::ports::{LINK_HEADER_LEN, fill};
 use crate::rules::{FrameEvent, Shown};
 use crate::transit::{Departing, Made};
@@ -42,6 +46,12 @@ enum Step<F> {
     Gathered(Gathered<F>),
     /// A rule has made it, and it only leaves.
     Leaving(F),
+    /// Another worker has handed it over: a fragment of a datagram that is put together here,
+    Fragment(F),
+    /// a packet of a connection that is owned here,
+    Tracked(Arrival<F>),
+    /// or an ICMP error about one.
+    Noticed(Notice<F>),
 }
 
 /// A datagram that came in fragments, and was shown to rules.
@@ -63,15 +73,36 @@ impl<L: Link, P: Policy> Worker<L, P> {
         }
         if self.rules.tick(now) {
             self.push_made();
-            self.settle_frames(now);
+            self.track(now);
         }
     }
 
-    /// A frame that has arrived, to its end.
-    pub(super) fn begin(&mut self, mut frame: L::Frame, port: Port, now: Timestamp) {
-        self.complete(&mut frame);
-        self.pending.push(Pending { step: Step::Received(frame), port, generation: 0 });
-        self.settle_frames(now);
+    /// Stage 1 where frames go one by one: takes a batch from each port, and looks at none yet.
+    #[cold]
+    pub(super) fn line_up(&mut self) {
+        let mut frames = std::mem::take(&mut self.frames);
+        // The last is put down first, for the next is taken from the top.
+        for port in Port::BOTH.into_iter().rev() {
+            self.ports.receive(port, &mut frames);
+            for mut frame in frames.drain(..).rev() {
+                self.complete(&mut frame);
+                self.pending.push(Pending { step: Step::Received(frame), port, generation: 0 });
+            }
+        }
+        self.frames = frames;
+    }
+
+    /// Stage 2 where frames go one by one: takes a batch from each other worker. It has arrived before what is
+    /// lined up.
+    #[cold]
+    pub(super) fn line_up_handed(&mut self) {
+        let first = self.pending.len();
+        let pending = &mut self.pending;
+        self.mesh.receive(self.config.batch_max, |message| pending.push(Pending::handed(message)));
+        if let Some(handed) = self.pending.get_mut(first..) {
+            handed.reverse();
+            self.ports.counters.handed_in += handed.len() as u64;
+        }
     }
 
     /// Completes a checksum that was left to a network card that is not there.
@@ -81,19 +112,17 @@ impl<L: Link, P: Policy> Worker<L, P> {
         }
     }
 
-    /// Until nothing is under way: first what is to leave, then what was made.
-    #[inline]
-    pub(super) fn settle_frames(&mut self, now: Timestamp) {
-        if !self.pending.is_empty() || !self.ports.transit.is_empty() {
-            self.settle_some(now);
-        }
-    }
-
-    fn settle_some(&mut self, now: Timestamp) {
+    /// Takes step after step until a packet, or an ICMP error about one, is to be tracked; false when
+    /// nothing is under way any more. First goes what is to leave, then what was made.
+    #[cold]
+    pub(super) fn next_arrival(&mut self, now: Timestamp) -> bool {
         loop {
             if let Some(departing) = self.ports.transit.next_departing() {
                 self.depart(departing, now);
                 continue;
+            }
+            if !self.arrivals.is_empty() || !self.notices.is_empty() {
+                return true;
             }
             let next = match self.ports.transit.next_reentering() {
                 Some(made) => Some(Pending::made(made)),
@@ -104,6 +133,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             self.step(step, port, now);
         }
         self.ports.transit.generation = 0;
+        false
     }
 
     fn step(&mut self, step: Step<L::Frame>, port: Port, now: Timestamp) {
@@ -111,8 +141,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
             Step::Received(frame) => self.show(FrameEvent::Receive, frame, port, now),
             Step::Entered(frame) => self.datagram(frame, port, now),
             Step::Judged(frame) => self.judged(frame, port, now),
-            Step::Gathered(gathered) => self.gathered(gathered, port, now),
+            Step::Gathered(gathered) => self.gathered(gathered, port),
             Step::Leaving(frame) => self.ports.send(frame, port.peer()),
+            Step::Fragment(frame) => self.gather(frame, port, now),
+            Step::Tracked(arrival) => self.arrivals.push(arrival),
+            Step::Noticed(notice) => self.notices.push(notice),
         }
     }
 
@@ -179,9 +212,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
             return self.admit(frame, port, now);
         }
         match Packet::parse(frame) {
-            Ok(packet) => self.verify(packet, port, now),
+            Ok(packet) => self.verify(packet, port),
             Err(Rejected { frame, why }) => match why {
-                Refusal::Other(other) => self.no_tcp(frame, port, other, now),
+                Refusal::Other(other) => self.no_tcp(frame, port, other),
                 // Whole it was when it was shown.
                 Refusal::Fragment => self.ports.drop(frame, Reason::Cause(Cause::FragmentBroken)),
                 Refusal::Malformed(why) => self.ports.drop(frame, Reason::Malformed(why)),
@@ -240,7 +273,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     /// Goes on with a datagram that came in fragments: a segment goes to its connection in one frame,
     /// anything else leaves in fragments, untouched if it is as it was.
-    fn gathered(&mut self, gathered: Gathered<L::Frame>, port: Port, now: Timestamp) {
+    fn gathered(&mut self, gathered: Gathered<L::Frame>, port: Port) {
         let Gathered { fragments, changed, what } = gathered;
         let ports = &mut self.ports;
         match what {
@@ -250,7 +283,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
                     Some(bytes) => fragments.replace(&bytes, ports),
                 };
                 if let Some(whole) = whole {
-                    self.joined(whole, port, now);
+                    self.joined(whole, port);
                 }
                 return;
             }
@@ -321,7 +354,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         self.ports.transit.begin();
         self.rules.exiting(now);
         self.push_made();
-        self.settle_frames(now);
+        self.track(now);
     }
 
     /// The end of the end: what leaves is shown, and nothing comes in any more.
@@ -344,5 +377,18 @@ impl<F> Pending<F> {
             Route::Send => Step::Leaving(frame),
         };
         Self { step, port, generation }
+    }
+
+    fn handed(message: Message<F>) -> Self {
+        let (step, port) = match message {
+            Message::Packet { packet, port, hash } => {
+                (Step::Tracked(Arrival { packet, port, hash }), port)
+            }
+            Message::Fragment { frame, port } => (Step::Fragment(frame), port),
+            Message::IcmpError { frame, error, port, hash } => {
+                (Step::Noticed(Notice { frame, error, port, hash, after: 0 }), port)
+            }
+        };
+        Self { step, port, generation: 0 }
     }
 }

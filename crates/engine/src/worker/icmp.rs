@@ -51,7 +51,7 @@ enum Fate {
 impl<L: Link, P: Policy> Worker<L, P> {
     /// Stage 1 for what is not TCP: an ICMP error about TCP goes to its connection's owner, the rest
     /// crosses or not.
-    pub(super) fn no_tcp(&mut self, frame: L::Frame, port: Port, other: Other, now: Timestamp) {
+    pub(super) fn no_tcp(&mut self, frame: L::Frame, port: Port, other: Other) {
         let error = match other {
             Other::Ip => IcmpError::parse(frame.as_ref()),
             Other::Arp | Other::Link | Other::IcmpError => Ok(None),
@@ -62,12 +62,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 let owner = self.owner(hash);
                 if owner == self.config.worker {
                     let after = self.arrivals.len();
-                    let notice = Notice { frame, error, port, hash, after };
-                    if self.rules.goes_one_by_one() {
-                        self.icmp_error(notice, now);
-                    } else {
-                        self.notices.push(notice);
-                    }
+                    self.notices.push(Notice { frame, error, port, hash, after });
                 } else {
                     self.hand_out(owner, Message::IcmpError { frame, error, port, hash });
                 }

@@ -14,17 +14,14 @@ use crate::rules::FrameEvent;
 impl<L: Link, P: Policy> Worker<L, P> {
     /// 1. Takes a batch from each port.
     pub(super) fn receive(&mut self, now: Timestamp) {
+        if self.rules.goes_one_by_one() {
+            return self.line_up();
+        }
         for port in Port::BOTH {
             let mut frames = std::mem::take(&mut self.frames);
             self.ports.receive(port, &mut frames);
-            if self.rules.goes_one_by_one() {
-                for frame in frames.drain(..) {
-                    self.begin(frame, port, now);
-                }
-            } else {
-                for frame in frames.drain(..) {
-                    self.admit(frame, port, now);
-                }
+            for frame in frames.drain(..) {
+                self.admit(frame, port, now);
             }
             self.frames = frames;
         }
@@ -33,9 +30,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// Parses one frame and decides where it goes.
     pub(super) fn admit(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
         match Packet::parse(frame) {
-            Ok(packet) => self.verify(packet, port, now),
+            Ok(packet) => self.verify(packet, port),
             Err(Rejected { frame, why }) => match why {
-                Refusal::Other(other) => self.no_tcp(frame, port, other, now),
+                Refusal::Other(other) => self.no_tcp(frame, port, other),
                 Refusal::Fragment => self.fragment(frame, port, now),
                 Refusal::Malformed(why) => self.ports.drop(frame, Reason::Malformed(why)),
             },
@@ -43,7 +40,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// Checks the TCP checksum, for what a receiver would not believe we must not either.
-    pub(super) fn verify(&mut self, mut packet: Packet<L::Frame>, port: Port, now: Timestamp) {
+    pub(super) fn verify(&mut self, mut packet: Packet<L::Frame>, port: Port) {
         match packet.checksum() {
             Checksum::Good => {}
             Checksum::Partial => {
@@ -58,12 +55,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let hash = self.flows.hash(&packet.headers().key);
         let owner = self.owner(hash);
         if owner == self.config.worker {
-            let arrival = Arrival { packet, port, hash };
-            if self.rules.goes_one_by_one() {
-                self.packet(arrival, now);
-            } else {
-                self.arrivals.push(arrival);
-            }
+            self.arrivals.push(Arrival { packet, port, hash });
         } else {
             self.hand_out(owner, Message::Packet { packet, port, hash });
         }
@@ -85,20 +77,20 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// Keeps a fragment, and goes on with the datagram if it is whole now.
-    fn gather(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
+    pub(super) fn gather(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
         let Some(datagram) = self.fragments.push(frame, now, &mut self.ports) else { return };
         if self.rules.wants(FrameEvent::Datagram) {
             return self.show_gathered(datagram, port, now);
         }
         if let Some(whole) = datagram.join(&mut self.ports) {
-            self.joined(whole, port, now);
+            self.joined(whole, port);
         }
     }
 
     /// Goes on with a datagram that has been put together.
-    pub(super) fn joined(&mut self, whole: L::Frame, port: Port, now: Timestamp) {
+    pub(super) fn joined(&mut self, whole: L::Frame, port: Port) {
         match Packet::parse(whole) {
-            Ok(packet) => self.verify(packet, port, now),
+            Ok(packet) => self.verify(packet, port),
             // What is whole is no fragment, so this ends here.
             Err(Rejected { frame, why: Refusal::Malformed(why) }) => {
                 self.ports.drop(frame, Reason::Malformed(why));
@@ -118,6 +110,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     /// 2. Takes a batch from each other worker.
     pub(super) fn exchange(&mut self, now: Timestamp) {
+        if self.rules.goes_one_by_one() {
+            return self.line_up_handed();
+        }
         let (arrivals, fragments) = (&mut self.arrivals, &mut self.handed);
         let notices = &mut self.notices;
         let mut taken = 0;
@@ -137,7 +132,6 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let mut handed = std::mem::take(&mut self.handed);
         for (frame, port) in handed.drain(..) {
             self.gather(frame, port, now);
-            self.settle_frames(now);
         }
         self.handed = handed;
     }

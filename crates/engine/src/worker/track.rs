@@ -13,25 +13,28 @@ use crate::flow::{Flow, is_followable};
 use crate::identity::{Identity, Standing};
 
 impl<L: Link, P: Policy> Worker<L, P> {
-    /// 4. Everything that arrived this turn.
+    /// Stage 4: everything that arrived this turn. Where frames go one by one, what has been tracked leaves, and
+    /// the next is looked at only then.
     pub(super) fn track(&mut self, now: Timestamp) {
         let one_by_one = self.rules.goes_one_by_one();
         let mut arrivals = std::mem::take(&mut self.arrivals);
-        for (number, arrival) in arrivals.drain(..).enumerate() {
-            if !self.notices.is_empty() {
-                self.notices_before(number, now);
+        loop {
+            for (number, arrival) in arrivals.drain(..).enumerate() {
+                if !self.notices.is_empty() {
+                    self.notices_before(number, now);
+                }
+                self.packet(arrival, now);
             }
-            self.packet(arrival, now);
-            if one_by_one {
-                self.settle_frames(now);
+            self.notices_before(usize::MAX, now);
+            if !one_by_one || !self.next_arrival(now) {
+                break;
             }
+            arrivals.append(&mut self.arrivals);
         }
         self.arrivals = arrivals;
-        self.notices_before(usize::MAX, now);
-        self.settle_frames(now);
     }
 
-    pub(super) fn packet(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
+    fn packet(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
         let key = &arrival.packet.headers().key;
         if let Some(number) = self.flows.find(arrival.hash, key) {
             self.flow_packet(number, arrival, now);
