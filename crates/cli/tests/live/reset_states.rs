@@ -65,6 +65,34 @@ fn with_data_in_flight_both_ways_both_are_reset() {
     scene.ends_for_good(AT_MUCH_DATA);
 }
 
+/// What the ends count has parted long before, and the RSTs bear the numbers of those who get them.
+#[test]
+fn with_changed_data_in_flight_both_ways_both_are_reset() {
+    let Some(scene) = Scene::changing() else { return };
+    assert_eq!(scene.play(AT_MUCH_DATA, talk, talk), (RESET, RESET));
+    assert!(scene.changes() > 10.0, "{}", scene.changes());
+    scene.ends_for_good(AT_MUCH_DATA);
+}
+
+#[test]
+fn after_one_end_with_changed_data_in_flight_to_it_both_are_reset() {
+    let Some(scene) = Scene::changing() else { return };
+    let ends = scene.play(
+        AT_MUCH_DATA_ONE_WAY,
+        |stream| {
+            stream.shutdown(Shutdown::Write).expect("connected");
+            read_until_reset(stream)
+        },
+        |mut stream| {
+            assert_eq!(read_to_end(&mut stream), 0);
+            write_until_reset(stream)
+        },
+    );
+    assert_eq!(ends, (RESET, RESET_AFTER_END));
+    assert!(scene.changes() > 10.0, "{}", scene.changes());
+    scene.ends_for_good(AT_MUCH_DATA_ONE_WAY);
+}
+
 /// The client has closed its direction, and the server's is full of data on the way.
 #[test]
 fn after_the_clients_end_with_data_in_flight_to_it_both_are_reset() {

@@ -68,6 +68,16 @@ haka.rule{
 }
 ";
 
+/// Puts something into every long event of both directions, so that the ends no longer count alike.
+const CHANGES: &str = "
+haka.rule{
+    hook = tcp_connection.events.receive_data,
+    eval = function (flow, current, direction)
+        if #current > 1000 then current:pos('begin'):insert(haka.vbuffer_from('+++')) end
+    end
+}
+";
+
 /// The server's ports, by when the rule acts; 100 more for a half reset.
 pub(crate) const AT_SYN: u16 = 7001;
 pub(crate) const AT_SYN_ACK: u16 = 7002;
@@ -99,6 +109,18 @@ impl Scene {
         let lab = Lab::up(Options::default())?;
         let program = Program::start(&lab, RULES, 1);
         Some(Self { program, lab })
+    }
+
+    /// The same, with rules that change what is said before they act.
+    pub(crate) fn changing() -> Option<Self> {
+        let lab = Lab::up(Options::default())?;
+        let program = Program::start(&lab, &[CHANGES, RULES].concat(), 1);
+        Some(Self { program, lab })
+    }
+
+    /// Changes that were made.
+    pub(crate) fn changes(&self) -> f64 {
+        self.program.metrics(&self.lab).sum("tollgate_edits_total", &[])
     }
 
     /// One connection: what each end does, and what each learns.
