@@ -151,3 +151,37 @@ impl Policy for Look {
         Verdict::Accept
     }
 }
+
+/// A rule that takes the first bytes out of everything it is shown, so that no segment leaves as it came
+/// and no number is the same on both sides.
+#[derive(Debug, Default)]
+pub struct Shorten {
+    /// The position after the last byte it was shown, of whichever stream that was.
+    pub offset: u64,
+}
+
+impl Shorten {
+    /// Bytes that it takes out.
+    pub const BY: usize = 2;
+}
+
+impl Policy for Shorten {
+    fn interest(&self) -> Interest {
+        Interest::RECEIVE_DATA | Interest::EDIT_DATA
+    }
+
+    fn receive_data(
+        &mut self,
+        _flow: &mut Flow<'_>,
+        data: &mut Data<'_>,
+        _direction: Direction,
+        _reports: &mut Reports,
+    ) -> Verdict {
+        self.offset = data.end_offset();
+        let start = data.offset();
+        match data.erase(start..start + Self::BY as u64) {
+            Ok(()) => Verdict::Accept,
+            Err(_) => Verdict::Drop,
+        }
+    }
+}

@@ -15,6 +15,8 @@ pub struct Stream {
     client: End,
     payload: Vec<u8>,
     payload_sum: u32,
+    /// What becomes of a segment's payload on its way: so many bytes arrive.
+    arrives: usize,
     sent: u64,
 }
 
@@ -24,7 +26,20 @@ impl Stream {
     pub fn new(number: u16, payload: usize) -> Self {
         let payload: Vec<u8> = (0u8..=255).cycle().take(payload).collect();
         let client = ([198, 18, 0, 1], 10_000 + number);
-        Self { client, payload_sum: sum(0, &payload), payload, sent: 0 }
+        Self { client, payload_sum: sum(0, &payload), arrives: payload.len(), payload, sent: 0 }
+    }
+
+    /// The same, where rules take so many bytes out of every segment.
+    #[must_use]
+    pub const fn shortened(mut self, by: usize) -> Self {
+        self.arrives -= by;
+        self
+    }
+
+    /// Bytes of payload of a segment.
+    #[must_use]
+    pub const fn payload_len(&self) -> usize {
+        self.payload.len()
     }
 
     /// Bytes of payload so far.
@@ -54,15 +69,14 @@ impl Stream {
 
     /// Writes the server's acknowledgment of all but the last `but` segments.
     pub fn acknowledge(&self, but: usize, out: &mut [u8]) -> (Port, usize) {
-        let missing = u32::try_from(but * self.payload.len()).unwrap_or(0);
-        let (seq, ack) = (ISN.wrapping_add(1), self.next().wrapping_sub(missing));
+        let segments = self.sent / self.payload.len() as u64 - but as u64;
+        let (seq, ack) = (ISN.wrapping_add(1), number(segments * self.arrives as u64));
         self.write(out, Port::B, Tcp { seq, ack, flags: ACK, options: &[] }, false)
     }
 
     /// The number of the next byte.
     fn next(&self) -> u32 {
-        let [.., a, b, c, d] = self.sent.to_be_bytes();
-        ISN.wrapping_add(1).wrapping_add(u32::from_be_bytes([a, b, c, d]))
+        number(self.sent)
     }
 
     fn write(&self, out: &mut [u8], port: Port, tcp: Tcp<'_>, full: bool) -> (Port, usize) {
@@ -74,4 +88,10 @@ impl Stream {
             if full { (&self.payload[..], self.payload_sum) } else { (&[][..], 0) };
         (port, frame::tcp(out, port, from, to, tcp, payload, sum))
     }
+}
+
+/// The sequence number of a position.
+fn number(position: u64) -> u32 {
+    let [.., a, b, c, d] = position.to_be_bytes();
+    ISN.wrapping_add(1).wrapping_add(u32::from_be_bytes([a, b, c, d]))
 }

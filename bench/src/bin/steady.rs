@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Parser, ValueEnum};
-use tollgate_bench::driver::{Driver, Look};
+use tollgate_bench::driver::{Driver, Look, Shorten};
 use tollgate_bench::stream::{HANDSHAKE_STEPS, Stream};
 use tollgate_engine::Config;
 use tollgate_policy::{AcceptAll, Policy};
@@ -32,7 +32,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [1460, 200])]
     payload: Vec<usize>,
     /// The rules, one case for each
-    #[arg(long, value_delimiter = ',', default_values_t = [Rules::None, Rules::Look])]
+    #[arg(long, value_delimiter = ',', default_values_t = [Rules::None, Rules::Look, Rules::Edit])]
     rules: Vec<Rules>,
 }
 
@@ -42,6 +42,8 @@ enum Rules {
     None,
     /// A rule that is shown all data, and looks at the first byte
     Look,
+    /// A rule that takes two bytes out of every segment
+    Edit,
 }
 
 impl std::fmt::Display for Rules {
@@ -49,6 +51,7 @@ impl std::fmt::Display for Rules {
         out.write_str(match self {
             Self::None => "none",
             Self::Look => "look",
+            Self::Edit => "edit",
         })
     }
 }
@@ -65,12 +68,17 @@ fn main() -> anyhow::Result<()> {
         for &payload in &arguments.payload {
             for &rules in &arguments.rules {
                 eprintln!("    run {run} of {}  {payload} bytes, rules: {rules}", arguments.runs);
+                let bytes = arguments.bytes;
+                let stream = |number| Stream::new(number, payload);
                 let figures = match rules {
-                    Rules::None => measure(payload, arguments.bytes, AcceptAll, |_, _| true)?,
+                    Rules::None => measure(stream, bytes, AcceptAll, |_, _| true)?,
                     Rules::Look => {
-                        measure(payload, arguments.bytes, Look::default(), |policy, sent| {
-                            policy.offset == sent
-                        })?
+                        measure(stream, bytes, Look::default(), |rule, sent| rule.offset == sent)?
+                    }
+                    Rules::Edit => {
+                        let stream = |number| stream(number).shortened(Shorten::BY);
+                        let agrees = |rule: &Shorten, sent| rule.offset == sent;
+                        measure(stream, bytes, Shorten::default(), agrees)?
                     }
                 };
                 print(run, &format!("{payload}-{rules}"), &figures);
@@ -89,14 +97,16 @@ struct Figures {
 
 /// One connection; `agrees` says whether the policy has been shown as many bytes as were sent.
 fn measure<P: Policy>(
-    payload: usize,
+    stream: impl Fn(u16) -> Stream,
     bytes: u64,
     policy: P,
     agrees: impl Fn(&P, u64) -> bool,
 ) -> anyhow::Result<Figures> {
     let mut driver = Driver::new(Config::default(), policy, 2 * HALF);
-    run(&mut driver, &mut Stream::new(1, payload), 20_000 * payload as u64)?;
-    let mut stream = Stream::new(2, payload);
+    let mut warming = stream(1);
+    let payload = warming.payload_len() as u64;
+    run(&mut driver, &mut warming, 20_000 * payload)?;
+    let mut stream = stream(2);
     let spent = run(&mut driver, &mut stream, bytes)?;
     let (worker, sent) = (driver.worker(), stream.sent());
     ensure!(agrees(worker.policy(), sent), "{sent} bytes were sent, but the rule saw others");
