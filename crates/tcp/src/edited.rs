@@ -175,8 +175,13 @@ impl EditedStream {
     /// `shift`.
     #[must_use]
     pub fn holds_too_much(&self, shift: u8) -> bool {
-        let room = self.input_window_edge(self.window_edge).distance(self.settled()).max(0);
-        !self.held.is_empty() && self.is_settled() && room >> shift == 0
+        self.holds_too_much_at(self.acknowledged, self.window_edge, shift)
+    }
+
+    fn holds_too_much_at(&self, ack: Seq, window_edge: Seq, shift: u8) -> bool {
+        let edge = self.window_edge.max(window_edge);
+        let room = self.input_window_edge(edge).distance(self.edge()).max(0);
+        !self.held.is_empty() && ack == self.map.edge().output && room >> shift == 0
     }
 
     /// Takes a cumulative acknowledgment of the receiver and the window edge beside it, both in its
@@ -266,6 +271,19 @@ impl EditedStream {
         let one = front.get(from..to).unwrap_or_default();
         let (from, to) = (start.max(front.len()) - front.len(), end.max(front.len()) - front.len());
         [one, back.get(from.min(back.len())..to.min(back.len())).unwrap_or_default()]
+    }
+
+    /// What an acknowledgment of the receiver means to the sender, beside which it offers room up to
+    /// `window_edge`.
+    ///
+    /// Of what is held and will be [let go](EditedStream::holds_too_much) for want of room, the sender is not
+    /// told: nothing of its own need follow that, so it must be the one to repeat it.
+    #[must_use]
+    pub fn input_ack_beside(&self, ack: Seq, window_edge: Seq, shift: u8) -> Seq {
+        if self.holds_too_much_at(ack, window_edge, shift) {
+            return self.map.edge().input.max(self.vouched);
+        }
+        self.input_ack(ack)
     }
 
     /// What an acknowledgment of the receiver means to the sender. One of what was not sent stays one.

@@ -135,9 +135,10 @@ impl<F: Frame> Flow<F> {
             return;
         }
         let stream = &edited.streams[direction.reverse()];
-        let ack = stream.input_ack(raw.ack);
+        let edge = self.window_edge(raw, direction);
+        let ack = stream.input_ack_beside(raw.ack, edge, self.tracker.window_shift(direction));
         packet.set_ack(ack);
-        let edge = stream.input_window_edge(self.window_edge(raw, direction));
+        let edge = stream.input_window_edge(edge);
         packet.set_window(self.window(ack, edge, direction));
         if raw.options.sack[0].is_some() {
             packet.map_sack(|_, block| stream.input_block(block));

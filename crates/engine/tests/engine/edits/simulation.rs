@@ -279,6 +279,7 @@ fn seeds_that_were_found_stay_fixed() {
     // An acknowledgment in the receiver's name was too old for PAWS, and so was each that followed.
     simulate(1_001_142);
     simulate(1_001_535);
+    simulate(1_001_234);
 }
 
 const RUNS: u64 = 150;
