@@ -15,6 +15,8 @@
 //! The receiver's window is respected: what does not fit stays here unsent, until an acknowledgment
 //! makes room.
 
+mod writer;
+
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::iter;
@@ -23,6 +25,7 @@ use tollgate_wire::Seq;
 
 use crate::said::Said;
 use crate::{EditMap, Retention};
+use writer::{Source, Writer};
 
 /// The output of one direction, and its two numberings.
 ///
@@ -441,129 +444,6 @@ impl EditedStream {
     /// Where the receiver's room ends. What was sent stays sent, whatever he says later.
     fn room(&self) -> Seq {
         self.window_edge.max(self.sent)
-    }
-}
-
-/// Writes one event into a stream.
-struct Writer<'s, 'a, I> {
-    stream: &'s mut EditedStream,
-    source: Source<'a, I>,
-    /// Offset in the event of the next byte of the source.
-    at: usize,
-    /// An edit that may still grow: units taken and given. One that has taken nothing waits for a
-    /// neighbour to take in.
-    open: Option<(u32, u32)>,
-}
-
-impl<'a, I: Iterator<Item = &'a [u8]>> Writer<'_, 'a, I> {
-    fn change(&mut self, change: &Change<'_>, end: usize, fin: bool) {
-        let start = change.start.max(self.at).min(end);
-        // Behind the last byte there is none to take in, so that one is.
-        let takes_last = change.erased == 0 && start == end && !fin && start > self.at;
-        self.keep_to(start - usize::from(takes_last));
-        let (mut taken, mut given) = self.open.take().unwrap_or_default();
-        if takes_last {
-            self.copy(1);
-            (taken, given) = (taken + 1, given + 1);
-        }
-        let erased = change.erased.min(end - start);
-        self.source.skip(erased);
-        self.at += erased;
-        self.stream.bytes.extend(change.bytes);
-        self.open = Some((taken + small(erased), given + small(change.bytes.len())));
-    }
-
-    fn keep_to(&mut self, to: usize) {
-        let mut len = to - self.at;
-        if len == 0 {
-            return;
-        }
-        if let Some((taken, given)) = self.open.take() {
-            if taken == 0 {
-                self.copy(1);
-                len -= 1;
-                if len == 0 {
-                    self.open = Some((1, given + 1));
-                    return;
-                }
-                self.stream.map.replace(1, given + 1);
-            } else {
-                self.stream.map.replace(taken, given);
-            }
-        }
-        self.copy(len);
-        self.stream.map.keep(small(len));
-    }
-
-    fn finish(&mut self, end: usize, fin: bool) {
-        self.keep_to(end);
-        match self.open.take() {
-            None => {}
-            Some((0, given)) if fin => {
-                self.stream.map.replace(1, given + 1);
-                return;
-            }
-            Some((0, given)) => {
-                // Nothing was shown, so nothing can be inserted.
-                let given = usize::try_from(given).unwrap_or(usize::MAX);
-                let len = self.stream.bytes.len().saturating_sub(given);
-                self.stream.bytes.truncate(len);
-            }
-            Some((taken, given)) => self.stream.map.replace(taken, given),
-        }
-        self.stream.map.keep(u32::from(fin));
-    }
-
-    fn copy(&mut self, len: usize) {
-        self.source.copy(len, &mut self.stream.bytes);
-        self.at += len;
-    }
-}
-
-/// The bytes of an event, from front to back.
-struct Source<'a, I> {
-    chunk: &'a [u8],
-    chunks: I,
-}
-
-impl<'a, I: Iterator<Item = &'a [u8]>> Source<'a, I> {
-    fn new(mut chunks: I) -> Self {
-        Self { chunk: chunks.next().unwrap_or_default(), chunks }
-    }
-
-    /// The next bytes, at most `len` and at least one, while there are any.
-    fn next(&mut self, len: usize) -> Option<&'a [u8]> {
-        while self.chunk.is_empty() {
-            self.chunk = self.chunks.next()?;
-        }
-        let (now, later) = self.chunk.split_at(len.min(self.chunk.len()));
-        self.chunk = later;
-        Some(now)
-    }
-
-    fn copy(&mut self, mut len: usize, to: &mut VecDeque<u8>) {
-        while len > 0
-            && let Some(bytes) = self.next(len)
-        {
-            to.extend(bytes);
-            len -= bytes.len();
-        }
-    }
-
-    fn skip(&mut self, mut len: usize) {
-        while len > 0
-            && let Some(bytes) = self.next(len)
-        {
-            len -= bytes.len();
-        }
-    }
-
-    fn rest(mut self) -> Vec<u8> {
-        let mut rest = Vec::new();
-        while let Some(bytes) = self.next(usize::MAX) {
-            rest.extend(bytes);
-        }
-        rest
     }
 }
 
