@@ -282,3 +282,83 @@ fn a_pattern_that_cannot_be_compiled_is_told_with_line_and_position() {
         assert!(said.code != Some(0) && text.contains(wanted), "{text}");
     }
 }
+
+#[test]
+fn requests_responses_and_bodies_are_shown_and_pass_unchanged() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    // A head that is cut is held until it is there as a whole.
+    frames.push(talk.up(ACK, b"POST /a/%7Eb/../c?q=1 HTTP/1.1\r\nHost: h\r\nCook"));
+    frames.push(talk.up(PSH | ACK, b"ie: id=5; x=y\r\nContent-Length:5\r\nEmpty:\r\n\r\nhel"));
+    // The end of the first body, and a second request behind it.
+    frames.push(talk.up(PSH | ACK, b"loHEAD /2 HTTP/1.1\r\n\r\n"));
+    frames.push(talk.down(
+        PSH | ACK,
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nSet-Cookie: id=6; Path=/\r\n",
+    ));
+    frames.push(talk.down(PSH | ACK, b"Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r"));
+    frames.push(talk.down(
+        PSH | ACK,
+        b"\nde\r\n0\r\nTrailer: t\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+    ));
+    frames.extend(talk.close());
+    golden("http_show", &frames);
+}
+
+#[test]
+fn the_fields_of_requests_and_responses_are_rewritten() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"GET / HTTP/1.1\r\nhost:h\r\nAccept: a\r\nKeep:  me \r\n\r\n"));
+    frames.push(
+        talk.down(PSH | ACK, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nServer: s\r\n\r\nbody"),
+    );
+    golden("http_change", &frames);
+}
+
+#[test]
+fn a_word_of_a_body_changes_its_length_in_chunks() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"POST / HTTP/1.1\r\nContent-Length: 15\r\n\r\nhellowor"));
+    frames.push(talk.up(PSH | ACK, b"ldagain"));
+    frames.push(talk.down(
+        PSH | ACK,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nhellowo\r\n3",
+    ));
+    frames.push(talk.down(PSH | ACK, b"\r\nrld\r\n0\r\nTrailer: t\r\n\r\n"));
+    golden("http_body", &frames);
+}
+
+#[test]
+fn http_ends_connections_that_rules_or_the_protocol_refuse() {
+    let mut frames = Vec::new();
+    for (port, request) in [
+        (1, &b"GET /drop HTTP/1.1\r\n\r\n"[..]),
+        (2, b"GET /reset HTTP/1.1\r\n\r\n"),
+        (3, b"POST /tecl HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (4, b"POST /clcl HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n"),
+        (5, b"GET /fold HTTP/1.1\r\nA: b\r\n c\r\n\r\n"),
+        (6, b"SSH-2.0-OpenSSH\r\n"),
+    ] {
+        let mut talk = Talk::new((CLIENT.0, port), SERVER);
+        frames.extend(talk.open());
+        frames.push(talk.up(PSH | ACK, b"GET /fine HTTP/1.1\r\n\r\n"));
+        frames.push(talk.up(PSH | ACK, request));
+        frames.push(talk.down(PSH | ACK, b"HTTP/1.1 204 No\r\n\r\n"));
+    }
+    let mut talk = Talk::new((CLIENT.0, 7), SERVER);
+    frames.extend(talk.open());
+    frames.push(talk.down(PSH | ACK, b"HTTP/1.1 204 No\r\n\r\n"));
+    golden("http_end", &frames);
+}
+
+#[test]
+fn an_upgrade_hands_the_connection_on() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"));
+    frames.push(talk.down(PSH | ACK, b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\n\r\n\x81\x02hi"));
+    frames.push(talk.up(PSH | ACK, b"\x81\x82no http"));
+    golden("http_raw", &frames);
+}

@@ -1,4 +1,4 @@
-//! Every example of docs/rules.md and docs/matching.md loads and runs.
+//! Every example of docs/rules.md, docs/matching.md and docs/http.md loads and runs.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
@@ -7,6 +7,7 @@ use std::path::Path;
 
 use common::frames::{datagram, tcp, udp};
 use common::{Scene, load};
+use tollgate_policy::Verdict;
 use tollgate_script::RuleErrors;
 use tollgate_wire::Direction;
 
@@ -20,14 +21,37 @@ fn every_example_of_the_page_about_matching_runs_without_an_error() {
     every_example_runs("matching.md", 5);
 }
 
-fn every_example_runs(page: &str, examples_min: usize) {
+#[test]
+fn every_example_of_the_page_about_http_runs_without_an_error() {
+    for example in examples("http.md", 3) {
+        let rules = load(&example).unwrap_or_else(|error| unreachable!("{error}\n{example}"));
+        for server in ["192.168.20.9:80", "[fd00::2]:8080"] {
+            let client = server.replace("9:80", "5:4000").replace("2]:8080", "1]:4000");
+            let mut scene = Scene::of(&rules).between(&client, server);
+            scene.open();
+            let request = b"GET /a HTTP/1.1\r\nUser-Agent: me\r\nCookie: a=b\r\n\r\n";
+            let response = b"HTTP/1.1 500 Oh\r\nServer: s\r\nContent-Length: 10\r\n\r\nhellworldo";
+            assert_eq!(scene.data(&[request], false), Verdict::Accept, "{example}");
+            assert_eq!(scene.data_in(Direction::ToClient, &[response], true), Verdict::Accept);
+            scene.end();
+            let errors = scene.policy.rule_errors();
+            assert_eq!(errors, RuleErrors::default(), "{:?}\n{example}", scene.said());
+        }
+    }
+}
+
+fn examples(page: &str, least: usize) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
     let page = std::fs::read_to_string(path).unwrap();
-    let examples: Vec<&str> =
-        page.split("```lua\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(examples.len() >= examples_min, "{}", examples.len());
-    for example in examples {
-        let rules = load(example).unwrap_or_else(|error| unreachable!("{error}\n{example}"));
+    let parts = page.split("```lua\n").skip(1);
+    let examples: Vec<_> = parts.map(|rest| rest.split("```").next().unwrap().to_owned()).collect();
+    assert!(examples.len() >= least, "{}", examples.len());
+    examples
+}
+
+fn every_example_runs(page: &str, examples_min: usize) {
+    for example in examples(page, examples_min) {
+        let rules = load(&example).unwrap_or_else(|error| unreachable!("{error}\n{example}"));
         for (client, server) in [
             ("192.168.20.5:4000", "192.168.20.9:80"),
             ("10.0.0.1:4000", "192.168.20.9:8080"),

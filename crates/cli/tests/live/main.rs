@@ -33,4 +33,5 @@ mod tagger;
 mod traffic;
 mod transfers;
 mod verdicts;
+mod web;
 mod witness;
