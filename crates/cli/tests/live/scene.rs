@@ -199,14 +199,17 @@ impl Scene {
         let wire = Wire::open(&self.lab, side);
         let payload = b"still here".to_vec();
         let straggler = Segment { from, to, seq: 77_000, ack: 99_000, flags: PSH | ACK, payload };
-        // Answers are rationed, and what was in flight at the reset may have had some of them.
+        // Answers are rationed, and what was in flight at the reset may have had some of them. Besides, the
+        // RSTs of the reset itself are sent again after a while.
         let answer = (0..5).find_map(|_| {
             wire.send(&straggler, Fate::Arrives);
-            let answers = |segment: &Segment| segment.to == from && segment.has(RST);
+            let answers = |segment: &Segment| {
+                segment.to == from && segment.has(RST) && segment.seq == straggler.ack
+            };
             wire.find(Duration::from_millis(250), answers)
         });
         let answer = answer.unwrap_or_else(|| panic!("no answer for {side:?}"));
-        assert_eq!((answer.from, answer.seq), (to, straggler.ack), "{side:?}");
+        assert_eq!(answer.from, to, "{side:?}");
     }
 }
 
