@@ -23,6 +23,10 @@ impl<F: Frame> Flow<F> {
         if cx.rules.wants_data() {
             agreed = self.agree(cx, &mut packet, len, direction);
             if agreed.forgotten {
+                if std::mem::take(&mut agreed.rewritten) {
+                    // Before a remedy lets it cross.
+                    self.rewritten(cx, &mut packet, direction);
+                }
                 packet = match self.forgotten(cx, packet, port) {
                     Some(packet) => packet,
                     None => return,

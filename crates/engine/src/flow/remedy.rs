@@ -139,7 +139,9 @@ impl<F: Frame> Flow<F> {
             cx.held.change(stream.held(), Held::default());
             for buffer in stream.drain() {
                 match buffer {
-                    Buffer::Packet(packet) => {
+                    Buffer::Packet(mut packet) => {
+                        // Its bytes may have been made equal to those of one that waited before.
+                        packet.complete_checksum();
                         cx.ports.counters.held -= 1;
                         cx.ports.counters.bypassed += 1;
                         cx.ports.forward(packet, port);

@@ -234,3 +234,17 @@ fn a_copy_cut_as_the_first_leaves_though_its_bytes_are_not_kept() {
     assert_eq!(gate.put(&data(5, b"5678")), [data(5, b"5678").crossed()]);
     assert_eq!(gate.finish().forgotten, 3);
 }
+
+/// What is known of it was made equal to the first copy, and then the rest let it cross as it was.
+#[test]
+fn a_copy_that_is_partly_forgotten_has_a_right_checksum_when_its_connection_is_let_go() {
+    let remedies = Remedies { memory: Remedy::Bypass, ..Remedies::default() };
+    let mut gate = Gate::with(Config { retained_direction_bytes_max: 4, remedies, ..small() });
+    gate.establish();
+    gate.put(&data(1, b"1234"));
+    gate.put(&data(5, b"5678"));
+    let copy = data(1, b"XXXXYYYY");
+    assert_eq!(gate.put(&copy), [with(&copy, b"XXXX5678")]);
+    assert_eq!(gate.worker.gauges().bypassed, 1);
+    gate.finish();
+}

@@ -526,3 +526,18 @@ fn a_fin_that_waits_alone_is_given_up_too() {
     let counters = gate.finish();
     assert_eq!((counters.troubles[Trouble::GapTimeout as usize], counters.merged), (1, 1));
 }
+
+/// What waits is made equal to what waited first, and its checksum follows when its turn comes.
+#[test]
+fn overlaps_that_waited_have_right_checksums_when_they_are_let_go() {
+    let mut gate = gapped(Remedy::Bypass, 1000);
+    let (first, second) = (up(1001, &"a".repeat(400)), up(1201, &"b".repeat(400)));
+    let mut left = gate.put_all(&[first.clone(), second]);
+    for _ in 0..22 {
+        left.extend(gate.wait(Duration::from_secs(3)));
+    }
+    let payloads: Vec<_> = left.iter().map(|seen| seen.payload.clone()).collect();
+    let agreed = ["a".repeat(200), "b".repeat(200)].concat().into_bytes();
+    assert!(payloads.contains(&first.payload) && payloads.contains(&agreed));
+    gate.finish();
+}

@@ -179,8 +179,10 @@ impl Run {
             let mut kept = Vec::new();
             for (block, (from, to)) in naive::blocks(&option.body).into_iter().enumerate() {
                 let honest = distance(from, to) < 0 && distance(to, edge) <= 0;
-                let above = distance(from, came.ack) >= 0;
-                let duplicate = first && distance(from, came.ack.wrapping_sub(60_000)) >= 0;
+                // Both edges, for numbers may stand half way round.
+                let within = |lowest: u32| distance(from, lowest) >= 0 && distance(to, lowest) > 0;
+                let above = within(came.ack);
+                let duplicate = first && within(came.ack.wrapping_sub(60_000));
                 if honest && first && !duplicate {
                     // How far back a duplicate may be reported depends on windows.
                     exact = false;

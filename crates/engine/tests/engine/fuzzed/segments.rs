@@ -7,11 +7,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tollgate_engine::{Config, FastOpen, Limits, Mesh, Worker};
+use tollgate_engine::{Config, FastOpen, Limits, Mesh, Reason, Worker};
 use tollgate_link::Port;
 use tollgate_link::memory::MemoryLink;
 use tollgate_policy::Verdict;
-use tollgate_tcp::State;
+use tollgate_tcp::{Invalid, State};
 use tollgate_wire::{Endpoint, Timestamp};
 
 use super::naive;
@@ -402,6 +402,12 @@ impl Run {
         let [a, b] = talk.endpoints();
         let latest = self.worker.policy().latest(a, b).map(|(id, _)| id);
         if latest != talk.life {
+            let doubted = Reason::Invalid(Invalid::UnexpectedSynAck);
+            if self.worker.counters().dropped_for(doubted) > 0 {
+                // It may have begun since such a SYN-ACK showed that the server has forgotten the last
+                // one. That was dropped, so a second worker knows nothing of it.
+                self.second = None;
+            }
             talk.life = latest;
             talk.trip = Trip::default();
             talk.answers.clear();
