@@ -360,3 +360,26 @@ fn how_segments_cut_the_stream_changes_nothing() {
         assert_eq!(wire.out, wanted);
     }
 }
+
+#[test]
+fn places_survive_however_many_changes_a_connection_sees() {
+    let mut wire = Wire::new(
+        "haka.rule{ hook = tcp_connection.events.receive_data, options = { streamed = true },
+        eval = function(flow, it)
+            while true do
+                local parts = {}
+                for i = 1, 7 do
+                    parts[i] = it:sub(1)
+                    if not parts[i] then return end
+                end
+                for i = 1, 7 do parts[i]:replace(haka.vbuffer_from('xy')) end
+            end
+        end }",
+    );
+    wire.scene.open();
+    for _ in 0..1500 {
+        wire.push(b"1234567", false);
+    }
+    assert_eq!(wire.said(), [""; 0]);
+    assert_eq!(wire.out.len(), 2 * 7 * 1500);
+}

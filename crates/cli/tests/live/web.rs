@@ -41,9 +41,9 @@ const CHANGED: &str = "the sea lie";
 const STALL: Duration = Duration::from_secs(20);
 const CLIENTS: u32 = 4;
 
-/// Page `number`: up to 20 kB, of lines that networks cut anywhere.
+/// Page `number`: up to 20 kB and never empty, of lines that networks cut anywhere.
 fn page(number: u32, word: &str) -> String {
-    let lines = number.wrapping_mul(7919) % 1250;
+    let lines = number.wrapping_mul(7919) % 1250 + 1;
     (0..lines).map(|line| if (line + number).is_multiple_of(37) { word } else { LINE }).collect()
 }
 

@@ -21,7 +21,7 @@ local native, fail, live = P.native, P.fail, P.live
 local sub, byte, format = string.sub, string.byte, string.format
 local insert, remove = table.insert, table.remove
 
--- Places older than this many edits are given up: a log must end somewhere.
+-- Places older than half as many edits are given up: a log must end somewhere.
 local LOG_MAX = 4096
 -- Copies of so many bytes count against the limit of instructions, which does not see them.
 local COPY_CHARGED = 4096
@@ -52,9 +52,15 @@ P.moved = moved
 
 local function record(store, at, out, new)
     local log = store.log
-    if not log or #log >= LOG_MAX * 3 then
+    if not log then
         log = {}
         store.log, store.oldest = log, store.epoch
+    elseif #log >= LOG_MAX * 3 then
+        -- The older half goes: places that were noted just now must not be lost with it.
+        local half, young = LOG_MAX / 2 * 3, {}
+        for i = half + 1, #log do young[i - half] = log[i] end
+        log = young
+        store.log, store.oldest = log, store.oldest + LOG_MAX / 2
     end
     local n = #log
     log[n + 1], log[n + 2], log[n + 3] = at, out, new
