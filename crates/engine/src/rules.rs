@@ -24,6 +24,8 @@ pub(crate) struct Rules<P> {
     pub(crate) policy: P,
     pub(crate) reports: Reports,
     interest: Interest,
+    /// Connections with lower numbers began when nobody read data.
+    pub(super) read_since: FlowId,
     follow: Follow,
     /// TCP is like any other protocol.
     stateless: bool,
@@ -41,6 +43,7 @@ impl<P: Policy> Rules<P> {
         let mut rules = Self {
             interest: Interest::empty(),
             policy,
+            read_since: FlowId(0),
             reports: Reports::new(config.reports_max),
             follow: config.follow,
             stateless: false,
@@ -51,8 +54,14 @@ impl<P: Policy> Rules<P> {
             alert_second: 0,
             alerts_this_second: 0,
         };
-        rules.refresh();
+        rules.refresh(FlowId(0));
         rules
+    }
+
+    /// Whether a connection began when nobody read data: what was in flight when somebody began to
+    /// was shown to no one and is not remembered.
+    pub(crate) fn began_unread(&self, id: FlowId) -> bool {
+        id < self.read_since
     }
 
     /// Whether anybody wants to see packets.
@@ -281,6 +290,11 @@ impl Numbers {
     pub(crate) const fn next(&mut self) -> FlowId {
         self.0 += 1;
         FlowId(self.0)
+    }
+
+    /// What [`Self::next`] will give.
+    pub(crate) const fn coming(&self) -> FlowId {
+        FlowId(self.0 + 1)
     }
 }
 

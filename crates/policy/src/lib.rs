@@ -12,6 +12,7 @@
 mod data;
 mod flow;
 mod frame;
+mod generations;
 mod report;
 mod verdict;
 
@@ -20,6 +21,7 @@ use tollgate_wire::{Direction, Timestamp};
 pub use data::{Data, Edit, EditError, Wishes};
 pub use flow::{Flow, FlowId, PacketView, Traffic};
 pub use frame::{FrameEdit, Injected, Route, Side};
+pub use generations::{Generations, Living};
 pub use report::{
     Alert, Completion, Confidence, Connection, Level, Log, Method, Phase, Report, Reports, Severity,
 };

@@ -9,7 +9,7 @@ use tollgate_policy::{
 use tollgate_wire::{Endpoint, PerDirection, Timestamp};
 
 use crate::fault::{Failure, Fault};
-use crate::limits::Budget;
+use crate::limits::{Breath, Budget};
 use crate::skips::Skips;
 
 /// A buffer that has grown beyond this is given back after its event.
@@ -105,6 +105,7 @@ pub(crate) struct Shared {
     pub(crate) reports: RefCell<Reports>,
     pub(crate) verdict: Cell<Verdict>,
     pub(crate) budget: Rc<Budget>,
+    pub(crate) breath: Breath,
     /// What the rules of this event change, and from where on they hold bytes back.
     pub(crate) edits: RefCell<Vec<Edit>>,
     pub(crate) hold_from: Cell<Option<u64>>,
@@ -129,6 +130,7 @@ impl Shared {
             reports: RefCell::new(Reports::new(REPORTS_AT_LOAD_MAX)),
             verdict: Cell::new(Verdict::Accept),
             budget: Rc::new(Budget::default()),
+            breath: Breath::default(),
             edits: RefCell::new(Vec::new()),
             hold_from: Cell::new(None),
             skips: RefCell::default(),

@@ -25,6 +25,7 @@ mod event;
 mod fault;
 mod http;
 mod limits;
+mod lineage;
 mod load;
 mod native;
 mod packets;
@@ -36,5 +37,6 @@ mod state;
 
 pub use fault::{Fault, LoadError};
 pub use limits::Limits;
+pub use lineage::{Lineage, RuleErrors};
 pub use load::{OnRuleError, Rules, Settings};
-pub use policy::{LuaPolicy, RuleErrors};
+pub use policy::LuaPolicy;

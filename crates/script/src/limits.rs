@@ -8,7 +8,8 @@
 //! What the hook does not see is time spent inside one call of a C function: a string pattern that
 //! backtracks, a `table.insert` at the front of a huge table. The memory limit bounds what they
 //! can work on.
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 
 use mlua::debug::Debug;
@@ -50,6 +51,28 @@ impl Default for Limits {
             unread_bytes_max: 256 << 10,
             script_bytes_max: 8 << 20,
         }
+    }
+}
+
+/// What the thread does now and then while a script loads, so that its other work is not held up.
+#[derive(Default)]
+pub(crate) struct Breath(RefCell<Option<Box<dyn FnMut()>>>);
+
+impl Breath {
+    pub(crate) fn set(&self, breathe: Option<Box<dyn FnMut()>>) {
+        self.0.replace(breathe);
+    }
+
+    pub(crate) fn draw(&self) {
+        if let Some(breathe) = &mut *self.0.borrow_mut() {
+            breathe();
+        }
+    }
+}
+
+impl fmt::Debug for Breath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Breath")
     }
 }
 
@@ -99,6 +122,7 @@ pub(crate) fn install(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<()> {
     let shared = Rc::clone(shared);
     let triggers = HookTriggers::new().every_nth_instruction(INTERVAL);
     lua.set_global_hook(triggers, move |lua, debug| {
+        shared.breath.draw();
         let budget = &shared.budget;
         if !budget.charge(u64::from(INTERVAL)) {
             return Ok(VmState::Continue);

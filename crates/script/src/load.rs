@@ -5,6 +5,7 @@ use tollgate_policy::{Log, Verdict};
 
 use crate::fault::LoadError;
 use crate::limits::Limits;
+use crate::lineage::Lineage;
 use crate::policy::LuaPolicy;
 use crate::source::{self, Source};
 use crate::state::State;
@@ -86,7 +87,7 @@ impl Rules {
     ) -> Result<Self, LoadError> {
         let source = Source::new(path, text.into(), settings.limits.script_bytes_max);
         let source = Arc::new(source);
-        let state = State::load(&source, settings)?;
+        let state = State::load(&source, settings, None)?;
         let messages = state.messages();
         let follows_connections = state.follows_connections;
         Ok(Self { source, settings, messages, follows_connections })
@@ -98,7 +99,21 @@ impl Rules {
     /// The script was run before; what fails now is memory, or a script that is different each
     /// time.
     pub fn policy(&self) -> Result<LuaPolicy, LoadError> {
-        LuaPolicy::new(&self.source, self.settings)
+        LuaPolicy::new(&self.source, self.settings, &Lineage::default(), None)
+    }
+
+    /// The same, for a worker that has rules already: `lineage` is [theirs](LuaPolicy::lineage). While
+    /// the script runs, `breathe` is called every fraction of a millisecond, so that the worker can go on
+    /// with its work under the old rules; it must not touch these.
+    ///
+    /// # Errors
+    /// As for [`Rules::policy`].
+    pub fn successor(
+        &self,
+        lineage: &Lineage,
+        breathe: impl FnMut() + 'static,
+    ) -> Result<LuaPolicy, LoadError> {
+        LuaPolicy::new(&self.source, self.settings, lineage, Some(Box::new(breathe)))
     }
 
     /// What the script logged and printed while it was checked. It runs again in each worker; what

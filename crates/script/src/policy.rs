@@ -7,22 +7,10 @@ use tollgate_policy::{
 use tollgate_wire::{Direction, Endpoint, IpVersion, Timestamp};
 
 use crate::fault::{Failure, FailureKind, LoadError};
+use crate::lineage::{Lineage, RuleErrors};
 use crate::load::Settings;
 use crate::source::Source;
 use crate::state::State;
-
-/// How often rules have failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RuleErrors {
-    /// Ordinary Lua errors.
-    pub errors: u64,
-    /// Events stopped by the instruction limit.
-    pub instructions: u64,
-    /// Events stopped by the memory limit.
-    pub memory: u64,
-    /// Times that the memory stayed full, so that the script was started afresh.
-    pub restarts: u64,
-}
 
 /// Rules in a Lua state: a [`Policy`] for one worker. It stays in the thread that made it.
 #[derive(Debug)]
@@ -30,28 +18,31 @@ pub struct LuaPolicy {
     pub(crate) state: State,
     source: Arc<Source>,
     pub(crate) settings: Settings,
-    tags: Tags,
-    errors: RuleErrors,
+    lineage: Lineage,
 }
 
 impl LuaPolicy {
-    pub(crate) fn new(source: &Arc<Source>, settings: Settings) -> Result<Self, LoadError> {
-        let state = State::load(source, settings)?;
+    pub(crate) fn new(
+        source: &Arc<Source>,
+        settings: Settings,
+        lineage: &Lineage,
+        breathe: Option<Box<dyn FnMut()>>,
+    ) -> Result<Self, LoadError> {
+        let state = State::load(source, settings, breathe)?;
         state.messages();
-        let tags = Tags::default();
-        Ok(Self {
-            state,
-            source: Arc::clone(source),
-            settings,
-            tags,
-            errors: RuleErrors::default(),
-        })
+        Ok(Self { state, source: Arc::clone(source), settings, lineage: lineage.clone() })
     }
 
-    /// How often rules have failed so far.
+    /// How often the rules of this worker have failed so far, those before this script's included.
     #[must_use]
-    pub const fn rule_errors(&self) -> RuleErrors {
-        self.errors
+    pub fn rule_errors(&self) -> RuleErrors {
+        self.lineage.errors()
+    }
+
+    /// What is to be handed on to the rules that take the place of these.
+    #[must_use]
+    pub const fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
     /// Bytes that the Lua state takes at the moment.
@@ -63,7 +54,7 @@ impl LuaPolicy {
     /// Copies the event to where Lua reads it.
     fn enter(&mut self, flow: &mut Flow<'_>, reports: &mut Reports) {
         if self.state.keeps_flows && *flow.tag == 0 {
-            *flow.tag = self.tags.take();
+            *flow.tag = self.lineage.take_tag();
         }
         self.state.shared.event.borrow_mut().begin(flow);
         self.open(reports);
@@ -94,7 +85,7 @@ impl LuaPolicy {
             let Err(error) = call(&self.state, from) else { break };
             let failure = self.state.failure(&error);
             memory_full |= failure.kind == FailureKind::Memory;
-            self.count(&failure);
+            self.lineage.count(&failure);
             tell(&failure, about, &self.state);
             verdict = self.settings.on_rule_error.verdict();
             match self.state.dispatch.at.call::<usize>(()) {
@@ -121,14 +112,6 @@ impl LuaPolicy {
         shared.hold_from.take().map_or(Ok(()), |at| data.hold_from(at))
     }
 
-    const fn count(&mut self, failure: &Failure) {
-        match failure.kind {
-            FailureKind::Error => self.errors.errors += 1,
-            FailureKind::Instructions => self.errors.instructions += 1,
-            FailureKind::Memory => self.errors.memory += 1,
-        }
-    }
-
     /// After an event that found the memory full. What only that event held is garbage now; if that
     /// is not most of it, the rules remember too much, every further event would fail too, and the
     /// script starts afresh: it loses its globals and what it stored in flows.
@@ -138,10 +121,10 @@ impl LuaPolicy {
             return;
         }
         let max = self.settings.limits.memory_bytes_max;
-        let Ok(fresh) = State::load(&self.source, self.settings) else { return };
+        let Ok(fresh) = State::load(&self.source, self.settings, None) else { return };
         fresh.messages();
         self.state = fresh;
-        self.errors.restarts += 1;
+        self.lineage.count_restart();
         let message = format!("the rules have filled their {max} bytes of memory: started afresh");
         reports.log(now, Level::Error, "lua", message);
     }
@@ -166,26 +149,6 @@ fn places(packet: &PacketView<'_>) -> (u16, u8, u16, u32) {
     let headers = packet.headers;
     let version = if headers.ip_version == IpVersion::V4 { 4 } else { 6 };
     (headers.ip, version, headers.tcp, headers.end)
-}
-
-/// Numbers for the flow objects in Lua; 0 is none. As many as were ever needed at once.
-#[derive(Debug, Default)]
-struct Tags {
-    free: Vec<u32>,
-    last: u32,
-}
-
-impl Tags {
-    fn take(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.last = self.last.wrapping_add(1).max(1);
-            self.last
-        })
-    }
-
-    fn give_back(&mut self, tag: u32) {
-        self.free.push(tag);
-    }
 }
 
 /// The failure as the log's line, and as an alert if it has cost a connection.
@@ -283,7 +246,7 @@ impl Policy for LuaPolicy {
             Ok(()) => verdict,
             Err(error) => {
                 let failure = Failure::new(FailureKind::Error, &error.to_string(), "");
-                self.count(&failure);
+                self.lineage.count(&failure);
                 tell_of_flow(&failure, flow.now, (flow.client, flow.server), reports);
                 verdict.max(self.settings.on_rule_error.verdict())
             }
@@ -303,7 +266,7 @@ impl Policy for LuaPolicy {
             // Cannot fail but for memory, which a later event will find full and tell of.
             let _ = self.state.dispatch.forget.call::<()>(*flow.tag);
             self.state.shared.skips.borrow_mut().forget(*flow.tag);
-            self.tags.give_back(*flow.tag);
+            self.lineage.give_back(*flow.tag);
             *flow.tag = 0;
         }
     }

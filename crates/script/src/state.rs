@@ -107,10 +107,16 @@ pub(crate) struct Dispatch {
 
 impl State {
     /// Runs a script in a fresh state, and tells its rules that it has started.
-    pub(crate) fn load(source: &Arc<Source>, settings: Settings) -> Result<Self, LoadError> {
+    /// `breathe` is called now and then meanwhile.
+    pub(crate) fn load(
+        source: &Arc<Source>,
+        settings: Settings,
+        breathe: Option<Box<dyn FnMut()>>,
+    ) -> Result<Self, LoadError> {
         let of_file =
             |error: mlua::Error| LoadError::of_file(source.path(), format!("Lua: {error}"));
         let shared = Shared::new(settings.limits.memory_bytes_max);
+        shared.breath.set(breathe);
         let (lua, doors) = prepare(&shared, source, settings).map_err(of_file)?;
         shared.budget.restart(settings.limits.load_instructions_max);
         let run = lua
@@ -137,6 +143,7 @@ impl State {
         shared.messages.replace(logs(reports));
         // What loading has left behind would count as the first events' memory.
         state.lua.gc_collect().map_err(of_file)?;
+        shared.breath.set(None);
         Ok(state)
     }
 
@@ -240,6 +247,7 @@ fn prepare(
     }
     parts.set("modules", modules)?;
     for text in PARTS {
+        shared.breath.draw();
         chunk(text).call::<()>(&parts)?;
     }
     limits::install(&lua, shared)?;

@@ -61,7 +61,9 @@ impl<F: Frame> Flow<F> {
             Copied::Rewritten => (0, true),
             Copied::Unknown { bytes, rewritten } => (bytes, rewritten),
         };
-        if bytes == 0 || self.passed_unseen(seq, bytes, direction) {
+        // With bytes that were in flight when the first rule began to read there is nothing to agree.
+        let unread = cx.rules.began_unread(self.about.id);
+        if bytes == 0 || unread || self.passed_unseen(seq, bytes, direction) {
             return Agreed { rewritten, start: 0, forgotten: false };
         }
         cx.ports.counters.forgotten += 1;

@@ -60,8 +60,12 @@ impl<P: Policy> Rules<P> {
     }
 
     /// Asks the policy anew what it listens to, after it was exchanged.
-    pub(crate) fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self, next: FlowId) {
+        let read_before = self.wants_data();
         self.interest = self.policy.interest();
+        if !read_before && self.wants_data() {
+            self.read_since = next;
+        }
         let wished = self.interest.contains(Interest::STATELESS);
         self.stateless = wished && self.follow == Follow::AsRules;
         self.one_by_one = self.stateless || self.interest.intersects(ONE_BY_ONE);

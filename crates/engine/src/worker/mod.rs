@@ -279,12 +279,19 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// Puts another policy in place, for the next packet on, and gives the old one back. Tags that
     /// the old one left in flows stay.
     pub fn replace_policy(&mut self, policy: P) -> P {
-        let old = std::mem::replace(&mut self.rules.policy, policy);
+        self.change_policy(|own, _| std::mem::replace(own, policy))
+    }
+
+    /// Changes the policy between two packets, and asks it anew what it listens to; the reports take
+    /// what there is to say about that.
+    pub fn change_policy<R>(&mut self, change: impl FnOnce(&mut P, &mut Reports) -> R) -> R {
+        let Rules { policy, reports, .. } = &mut self.rules;
+        let result = change(policy, reports);
         let was_stateless = self.rules.is_stateless();
-        self.rules.refresh();
+        self.rules.refresh(self.numbers.coming());
         self.ports.transit.gated = self.rules.wants(FrameEvent::Send);
         self.resumes |= was_stateless && !self.rules.is_stateless();
-        old
+        result
     }
 
     /// The configuration it was made with.

@@ -169,11 +169,13 @@ fn nothing_is_retained_where_no_rule_reads() {
     for copy in [data(1, b"BBBB"), data(1, b"BBBBCC")] {
         assert_eq!(gate.put(&copy), [copy.crossed()]);
     }
-    // A rule that begins to read knows nothing of what is in flight.
-    gate.worker.replace_policy(Script { skips: true, ..reader });
-    *gate.policy() = Script { skips: true, interest: Interest::RECEIVE_DATA, ..Script::default() };
-    assert_eq!(gate.put(&data(1, b"BBBB")), [with(&data(5, b""), b"")]);
-    assert_eq!(gate.worker.counters().forgotten, 1);
+    // A rule that begins to read was not shown what is in flight: its receiver may have lost that, and
+    // gets it again. What the rule has read is compared.
+    gate.worker.replace_policy(Script { interest: Interest::RECEIVE_DATA, skips: true, ..reader });
+    assert_eq!(gate.put(&data(1, b"BBBB")), [data(1, b"BBBB").crossed()]);
+    gate.put(&data(7, b"DDDD"));
+    assert_eq!(gate.put(&data(7, b"EEEE")), [with(&data(7, b"EEEE"), b"DDDD")]);
+    assert_eq!(gate.worker.counters().forgotten, 0);
 }
 
 /// A picked-up connection may send again what passed before: that nobody reads it was decided then.

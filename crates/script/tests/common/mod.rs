@@ -20,8 +20,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use tollgate_policy::{
-    Alert, Data, Flow, FlowId, Interest, Log, PacketView, Policy, Report, Reports, Traffic,
-    Verdict, Wishes,
+    Alert, Data, Flow, FlowId, Generations, Interest, Living, Log, PacketView, Policy, Report,
+    Reports, Traffic, Verdict, Wishes,
 };
 use tollgate_script::{LoadError, LuaPolicy, Rules, Settings};
 use tollgate_wire::{
@@ -33,8 +33,8 @@ pub fn load(text: &str) -> Result<Rules, LoadError> {
 }
 
 /// A script, a connection, and what came out.
-pub struct Scene {
-    pub policy: LuaPolicy,
+pub struct Scene<P = LuaPolicy> {
+    pub policy: P,
     pub client: Endpoint,
     pub server: Endpoint,
     pub id: u64,
@@ -76,6 +76,22 @@ impl Scene {
         }
     }
 
+    /// The same with rules that can be exchanged.
+    pub fn exchangeable(self) -> Scene<Generations<LuaPolicy>> {
+        let Self { policy, client, server, id, state, tag, offsets, reports, wishes, now } = self;
+        let policy = Generations::new(policy);
+        Scene { policy, client, server, id, state, tag, offsets, reports, wishes, now }
+    }
+}
+
+impl Scene<Generations<LuaPolicy>> {
+    pub fn exchange(&mut self, rules: &Rules, living: Living) {
+        let next = rules.successor(self.policy.current().lineage(), || ()).unwrap();
+        self.policy.exchange(next, living, Timestamp::from_secs(7), &mut self.reports);
+    }
+}
+
+impl<P: Policy> Scene<P> {
     pub fn between(mut self, client: &str, server: &str) -> Self {
         self.client = client.parse::<SocketAddr>().unwrap().into();
         self.server = server.parse::<SocketAddr>().unwrap().into();
@@ -89,10 +105,7 @@ impl Scene {
         self.offsets = [0; 2];
     }
 
-    fn fire<R>(
-        &mut self,
-        event: impl FnOnce(&mut LuaPolicy, &mut Flow<'_>, &mut Reports) -> R,
-    ) -> R {
+    fn fire<R>(&mut self, event: impl FnOnce(&mut P, &mut Flow<'_>, &mut Reports) -> R) -> R {
         let traffic = |packets, bytes| Traffic { packets, bytes };
         let mut flow = Flow {
             id: FlowId(self.id),
