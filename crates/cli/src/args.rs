@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{MetricsAddress, Midstream, Mode};
+use crate::config::{CONTROL_DIRECTORY, Flows, MetricsAddress, Midstream, Mode};
 use crate::events::{Kinds, Levels};
 
 /// The whole command line.
@@ -68,6 +68,7 @@ Examples:
   tollgate replay --rules firewall.lua -r in.pcap -w out.pcap    no root, no network: try rules on a capture
   tollgate check firewall.lua tollgate.toml                      every fault with its file and line
   tollgate run --pair eth1:eth2 --rules firewall.lua             stand in the wire between two interfaces
+  tollgate reload                                                the running one reads firewall.lua again
   curl -s http://127.0.0.1:9460/metrics                          what a running one counts
 
 Exit codes:
@@ -81,7 +82,7 @@ Exit codes:
   1  a fault in what was given: configuration, capture, interface
   2  a command line that cannot be understood";
 
-/// One of the three.
+/// One of them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Stand in the wire: forward between pairs of interfaces, under rules
@@ -90,6 +91,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Look for faults in rules (.lua) and configurations (.toml), and say where each is
     Check(CheckArgs),
+    /// Make a running one load its rules again, without losing a frame
+    Reload(ReloadArgs),
 }
 
 /// `tollgate run`.
@@ -212,6 +215,32 @@ pub struct CheckArgs {
     /// Rules (.lua) and configurations (.toml), any number
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+}
+
+/// `tollgate reload`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The rule file that it was started with is read again and checked. If anything is wrong with it, the old
+rules go on, and what is wrong is said here. SIGHUP does the same, and says it in its log.
+
+Exit codes: 0 the new rules are in force, 1 they are not.
+
+Examples:
+  tollgate reload
+  tollgate reload --flows move --pid 4711")]
+pub struct ReloadArgs {
+    /// The process, if more than one runs
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+
+    /// The rules of connections that live: those they began with, or the new ones [default: as
+    /// configured, `[rules] reload`, there]
+    #[arg(long, value_enum)]
+    pub flows: Option<Flows>,
+
+    /// The directory of the control socket, as configured there
+    #[arg(long, value_name = "DIRECTORY", default_value = CONTROL_DIRECTORY)]
+    pub control: PathBuf,
 }
 
 /// What is printed on stdout.

@@ -35,6 +35,7 @@ impl<P: Policy, M: Fn() -> P + Send + Sync + 'static> BuiltIn<M> {
 
 impl<P: Policy, M: Fn() -> P + Send + Sync + 'static> Rules for BuiltIn<M> {
     type Policy = P;
+    type Lineage = ();
 
     fn policy(&self) -> Result<P, Faults> {
         Ok((self.make)())
@@ -42,6 +43,17 @@ impl<P: Policy, M: Fn() -> P + Send + Sync + 'static> Rules for BuiltIn<M> {
 
     fn interest(&self) -> Interest {
         self.interest
+    }
+
+    fn again(&self) -> Result<Self, Faults> {
+        let told = "the rules of this program are built in: there is nothing to load again";
+        Err(Faults(vec![Fault::of_file(Path::new("reload"), told)]))
+    }
+
+    fn lineage(_policy: &P) {}
+
+    fn successor(&self, (): (), _breathe: Box<dyn FnMut()>) -> Result<P, Faults> {
+        self.policy()
     }
 }
 

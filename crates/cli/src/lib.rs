@@ -57,10 +57,12 @@ use clap::Parser as _;
 use tollgate_policy::Policy;
 use tracing_subscriber::EnvFilter;
 
-use args::{Cli, Command};
+use args::{Cli, Command, ReloadArgs};
 use built_in::BuiltIn;
+use config::Flows;
 use fault::Faults;
 use rules::{Load, RuleSet, Rules, Terms};
+use run::control;
 
 pub use tollgate_policy as policy;
 pub use tollgate_wire as wire;
@@ -99,6 +101,7 @@ fn obey<R: Rules>(cli: Cli, load: &impl Load<R>) -> ExitCode {
         Command::Run(args) => run::run(&args, quiet, load),
         Command::Replay(args) => replay::replay(&args, quiet, load),
         Command::Check(args) => check::check(&args, load),
+        Command::Reload(args) => reload(&args, quiet),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -107,6 +110,17 @@ fn obey<R: Rules>(cli: Cli, load: &impl Load<R>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Asks a running one to load its rules again.
+fn reload(args: &ReloadArgs, quiet: bool) -> anyhow::Result<()> {
+    let question = control::Question::Reload(args.flows.map(Flows::living));
+    match control::ask(&args.control, args.pid, question)? {
+        Ok(text) if quiet => drop(text),
+        Ok(text) => say(&text),
+        Err(why) => anyhow::bail!("the old rules go on:\n{why}"),
+    }
+    Ok(())
 }
 
 /// An error with its causes, none twice: some messages hold their cause already. Faults of files

@@ -6,7 +6,7 @@ use std::path::Path;
 use tollgate_policy::{
     AcceptAll, Data, Flow, FrameEdit, Injected, Interest, Log, PacketView, Policy, Reports, Verdict,
 };
-use tollgate_script::{self as script, LuaPolicy, RuleErrors, Settings};
+use tollgate_script::{self as script, Lineage, LuaPolicy, RuleErrors, Settings};
 use tollgate_wire::{Direction, Timestamp};
 
 use crate::config::{Follow, OnRuleError};
@@ -17,6 +17,8 @@ use crate::fault::{Fault, Faults};
 pub trait Rules: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// One worker's rules.
     type Policy: Policy;
+    /// What they hand on to those that take their place.
+    type Lineage;
 
     /// The rules for one more worker, made by the thread that will ask them.
     ///
@@ -26,6 +28,28 @@ pub trait Rules: fmt::Debug + fmt::Display + Send + Sync + 'static {
 
     /// What they listen to.
     fn interest(&self) -> Interest;
+
+    /// The same rules as they are now where they came from, checked.
+    ///
+    /// # Errors
+    /// Every fault, or that there is nothing to load them from.
+    fn again(&self) -> Result<Self, Faults>
+    where
+        Self: Sized;
+
+    /// What a worker's rules hand on.
+    fn lineage(policy: &Self::Policy) -> Self::Lineage;
+
+    /// The rules for a worker that has some already, made by its thread; `breathe` lets it go on with
+    /// its work meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Rules::policy`].
+    fn successor(
+        &self,
+        lineage: Self::Lineage,
+        breathe: Box<dyn FnMut()>,
+    ) -> Result<Self::Policy, Faults>;
 
     /// What the rules said while they were loaded.
     fn messages(&self) -> &[Log] {
@@ -88,7 +112,10 @@ impl RuleSet {
             pass_through: terms.pass_through,
             ..Settings::default()
         };
-        let rules = script::Rules::load_with(path, settings).map_err(faults)?;
+        Self::of(script::Rules::load_with(path, settings).map_err(faults)?)
+    }
+
+    fn of(rules: script::Rules) -> Result<Self, Faults> {
         let interest = rules.policy().map_err(faults)?.interest();
         Ok(Self::Lua(Box::new(rules), interest))
     }
@@ -96,6 +123,7 @@ impl RuleSet {
 
 impl Rules for RuleSet {
     type Policy = Chosen;
+    type Lineage = Lineage;
 
     fn policy(&self) -> Result<Chosen, Faults> {
         match self {
@@ -108,6 +136,31 @@ impl Rules for RuleSet {
         match self {
             Self::Nothing => AcceptAll.interest(),
             Self::Lua(_, interest) => *interest,
+        }
+    }
+
+    fn again(&self) -> Result<Self, Faults> {
+        let Self::Lua(rules, _) = self else {
+            let told = "it was started without rules, so there is nothing to load again";
+            return Err(Faults(vec![Fault::of_file(Path::new("--rules"), told)]));
+        };
+        Self::of(rules.again().map_err(faults)?)
+    }
+
+    fn lineage(policy: &Chosen) -> Lineage {
+        match policy {
+            Chosen::Nothing(_) => Lineage::default(),
+            Chosen::Lua(policy) => policy.lineage().clone(),
+        }
+    }
+
+    fn successor(&self, lineage: Lineage, breathe: Box<dyn FnMut()>) -> Result<Chosen, Faults> {
+        match self {
+            Self::Nothing => Ok(Chosen::Nothing(AcceptAll)),
+            Self::Lua(rules, _) => {
+                let policy = rules.successor(&lineage, breathe).map_err(faults)?;
+                Ok(Chosen::Lua(Box::new(policy)))
+            }
         }
     }
 

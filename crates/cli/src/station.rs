@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub link: LinkCounts,
     /// How often rules have failed.
     pub rule_errors: RuleErrors,
+    /// Sets of rules that live: one, and those that older connections keep.
+    pub rule_sets: usize,
 }
 
 impl Station {

@@ -76,6 +76,14 @@ impl Rules {
         Self::parse(path, text, settings)
     }
 
+    /// The script as its file is now, checked, with the same [`Settings`].
+    ///
+    /// # Errors
+    /// Every fault that was found.
+    pub fn again(&self) -> Result<Self, LoadError> {
+        Self::load_with(self.path(), self.settings)
+    }
+
     /// Checks a script that is at hand already; `path` is for messages.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ impl LuaPolicy {
     }
 
     /// Copies the event to where Lua reads it.
-    fn enter(&mut self, flow: &mut Flow<'_>, reports: &mut Reports) {
+    fn enter(&self, flow: &mut Flow<'_>, reports: &mut Reports) {
         if self.state.keeps_flows && *flow.tag == 0 {
             *flow.tag = self.lineage.take_tag();
         }

@@ -10,6 +10,7 @@ mod read;
 mod remedy;
 
 use serde::{Deserialize, Serialize};
+use tollgate_policy::Living;
 
 pub use metrics_address::MetricsAddress;
 pub use remedy::{OnRuleError, Remedy};
@@ -52,11 +53,52 @@ pub struct Config {
     /// Where Prometheus may scrape, or `off`. An address that others reach shows them what passes
     /// here. Default: `127.0.0.1:9460`.
     pub metrics: String,
+    /// The directory of the control socket, by which `tollgate reload` speaks to a running one, or `off`.
+    /// Who may write there may change the rules. Default: `/run/tollgate/control`.
+    pub control: String,
+    /// Rules.
+    pub rules: Rules,
     /// Bounds.
     pub limits: Limits,
     /// Waits.
     pub timeouts: Timeouts,
 }
+
+/// How rules are treated as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// What becomes of connections that live while rules are loaded again, unless `--flows` says so.
+    /// Default: `keep`.
+    pub reload: Flows,
+}
+
+/// The rules of connections that are older than they.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Flows {
+    /// They keep the rules they began with, to their end (those of the last four reloads at most)
+    Keep,
+    /// They have the new rules from their next packet on; what the old ones knew of them is forgotten
+    Move,
+}
+
+impl Flows {
+    /// In the words of the policies.
+    #[must_use]
+    pub const fn living(self) -> Living {
+        match self {
+            Self::Keep => Living::Keep,
+            Self::Move => Living::Move,
+        }
+    }
+}
+
+/// The word for no control socket.
+pub const CONTROL_OFF: &str = "off";
+
+/// Where control sockets are if nothing else is said.
+pub const CONTROL_DIRECTORY: &str = "/run/tollgate/control";
 
 /// Bounds of one worker. Reaching one is counted, never fatal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,9 +264,17 @@ impl Default for Config {
             workers: 0,
             cores: Vec::new(),
             metrics: "127.0.0.1:9460".into(),
+            control: CONTROL_DIRECTORY.into(),
+            rules: Rules::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { reload: Flows::Keep }
     }
 }
 
@@ -270,7 +320,7 @@ impl Config {
     /// # Errors
     /// The range, and what lies outside it.
     pub fn check(&self) -> Result<(), String> {
-        let Self { workers, cores, metrics, limits, timeouts, .. } = self;
+        let Self { workers, cores, metrics, control, limits, timeouts, .. } = self;
         within((*workers).into(), 0, 64)?;
         if let Some(twice) = (1..cores.len()).find_map(|at| {
             let (before, after) = cores.split_at(at);
@@ -279,6 +329,9 @@ impl Config {
             return Err(format!("core {twice} is named twice; each worker wants one of its own"));
         }
         metrics.parse::<MetricsAddress>()?;
+        if control != CONTROL_OFF && !control.starts_with('/') {
+            return Err(format!("want a path from / on, or \"{CONTROL_OFF}\""));
+        }
         within(limits.flows_max, 16, 1 << 24)?;
         within(limits.half_open_max, 16, 1 << 24)?;
         within(limits.held_frames_max, 1, 1 << 16)?;

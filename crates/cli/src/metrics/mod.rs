@@ -134,8 +134,18 @@ impl ProcessSeries {
         Self { series: Series::new(&[]), start: Instant::now() }
     }
 
-    /// Shows how long it has run, and how many events the printing thread has lost.
-    pub fn set(&mut self, events_lost: u64) {
-        self.series.set(samples::process(self.start.elapsed(), events_lost));
+    /// Shows how long it has run, how many events the printing thread has lost, and how often rules
+    /// were loaded again.
+    pub fn set(&mut self, events_lost: u64, reloads: &Reloads) {
+        self.series.set(samples::process(self.start.elapsed(), events_lost, reloads));
     }
+}
+
+/// How often rules were loaded again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reloads {
+    /// They were put in place.
+    pub done: u64,
+    /// They were not; the old ones go on.
+    pub refused: u64,
 }

@@ -8,6 +8,7 @@ use tollgate_link::xsk::{Census, LinkCounts, QueueStatistics, VerdictCounts};
 use tollgate_script::RuleErrors;
 use tollgate_tcp::State;
 
+use super::Reloads;
 use super::series::Sample;
 use crate::station::Snapshot;
 
@@ -25,8 +26,17 @@ const EVENTS_LOST: Named = (
 
 /// Everything a worker publishes, always in the same order.
 pub(super) fn worker(snapshot: &Snapshot) -> Vec<Sample> {
-    let Snapshot { counters, gauges, alerts, reports_lost, queues, census, link, rule_errors } =
-        snapshot;
+    let Snapshot {
+        counters,
+        gauges,
+        alerts,
+        reports_lost,
+        queues,
+        census,
+        link,
+        rule_errors,
+        rule_sets,
+    } = snapshot;
     let mut samples: Vec<_> = counters
         .metrics()
         .map(|metric| Sample::total((metric.name, metric.help), &metric.labels, metric.value))
@@ -56,6 +66,14 @@ pub(super) fn worker(snapshot: &Snapshot) -> Vec<Sample> {
         &[],
         *restarts,
     ));
+    samples.push(level(
+        (
+            "tollgate_rule_sets",
+            "Sets of rules that live: one, and those that older connections keep.",
+        ),
+        &[],
+        *rule_sets as u64,
+    ));
     levels(&mut samples, gauges);
     for statistics in queues {
         queue(&mut samples, statistics);
@@ -81,9 +99,21 @@ pub(super) fn steering(port: Port, counts: &VerdictCounts) -> Vec<Sample> {
 }
 
 /// What concerns no pair.
-pub(super) fn process(uptime: Duration, events_lost: u64) -> Vec<Sample> {
+pub(super) fn process(uptime: Duration, events_lost: u64, reloads: &Reloads) -> Vec<Sample> {
+    const RELOADS: Named =
+        ("tollgate_rules_reloads_total", "Reloads of the rules, by how they ended.");
     let seconds = i64::try_from(uptime.as_secs()).unwrap_or(i64::MAX);
     vec![
+        Sample::total(RELOADS, &[("result", "done")], reloads.done),
+        Sample::total(RELOADS, &[("result", "refused")], reloads.refused),
+        level(
+            (
+                "tollgate_rules_generation",
+                "Which rules are in force: 1 at the start, 1 more with each reload.",
+            ),
+            &[],
+            reloads.done + 1,
+        ),
         Sample::total(EVENTS_LOST, &[], events_lost),
         Sample::level(("tollgate_uptime_seconds", "Since its wires were closed."), &[], seconds),
     ]
@@ -245,6 +275,7 @@ mod tests {
             census: Census::default(),
             link: LinkCounts::default(),
             rule_errors: RuleErrors::default(),
+            rule_sets: 1,
         }
     }
 
@@ -256,7 +287,11 @@ mod tests {
             worker.set(super::worker(&snapshot()));
             worker.set(super::worker(&snapshot()));
             worker.histogram(DELAY, metrics::Unit::Seconds).record(1e-6);
-            Series::new(&[]).set(process(Duration::from_secs(3), 4));
+            Series::new(&[]).set(process(
+                Duration::from_secs(3),
+                4,
+                &Reloads { done: 1, refused: 2 },
+            ));
             Series::new(&[("pair", "a:b")]).set(steering(Port::A, &VerdictCounts::default()));
         });
         handle.render()

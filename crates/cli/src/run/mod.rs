@@ -1,15 +1,20 @@
 //! `tollgate run`: in the wire, until told to stop.
 //!
 //! Threads: one for each worker, pinned; one that prints; one of the metrics exporter; and this
-//! one, which opens, copies numbers a few times a second, waits for a signal, and closes. Nothing
+//! one, which opens, copies numbers a few times a second, loads rules again when it is asked to, waits
+//! for a signal, and closes. Nothing
 //! that these threads share can make a worker wait.
 
 mod clock;
+pub(crate) mod control;
 mod cores;
+mod exchange;
+mod reload;
 mod wire;
 mod worker;
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,12 +25,15 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use tollgate_policy::Report;
 
 use crate::args::{PairNames, RunArgs};
-use crate::config::{Config, MetricsAddress, Other};
+use crate::config::{self, Config, MetricsAddress, Other};
 use crate::events::{Format, Kinds, Printer};
 use crate::metrics::{self, ProcessSeries};
 use crate::rules::{Load, Rules, Terms, looks_at_frames, unfollowed};
 use crate::say;
 use crate::summary::Summary;
+use control::Control;
+use exchange::Exchange;
+use reload::Reloader;
 use wire::{Common, Done, Wire};
 
 /// Between two looks at the workers.
@@ -62,9 +70,11 @@ pub(crate) fn run<R: Rules>(
     let printer = Printer::start(format, kinds, levels, pending_max)?;
     printer.hose(None, 0).send(rules.messages().iter().cloned().map(Report::Log).collect());
 
+    let exchange = Exchange::new();
     let common = Common {
         config: &config,
         rules: &rules,
+        exchange: &exchange,
         clock: clock::Clock::new(),
         printer: &printer,
         report_connections: kinds.connections,
@@ -75,10 +85,14 @@ pub(crate) fn run<R: Rules>(
         // Only now, so that who can scrape knows that the wires are closed.
         .and_then(|()| serve(metrics))
         .and_then(|()| {
+            let living = config.rules.reload.living();
+            let control = control(&config.control);
+            let mut reloader =
+                Reloader::new(Arc::clone(&rules), &exchange, &printer, control, living)?;
             if !quiet {
                 announce(&wires, &*rules, &config, metrics);
             }
-            watch(&mut wires, &printer, &stop)
+            watch(&mut wires, &printer, &stop, &mut reloader)
         });
     // Of a start that failed there is nothing to tell but why.
     let closed = close(wires, printer, began, quiet || started.is_err());
@@ -127,6 +141,21 @@ fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// The control socket. Without it everything works but `tollgate reload`, so that is no reason to open
+/// a wire.
+fn control(directory: &str) -> Option<Control> {
+    if directory == config::CONTROL_OFF {
+        return None;
+    }
+    Control::open(Path::new(directory))
+        .inspect_err(|error| {
+            tracing::warn!(
+                "no control socket in {directory} ({error}); SIGHUP reloads all the same"
+            );
+        })
+        .ok()
+}
+
 fn open<R: Rules>(
     pairs: &[PairNames],
     cores: Vec<Vec<Option<CoreId>>>,
@@ -163,19 +192,24 @@ fn announce(wires: &[Wire], rules: &impl Rules, config: &Config, metrics: Metric
         MetricsAddress::Off => "  metrics      off\n".to_owned(),
         MetricsAddress::At(address) => format!("  metrics      http://{address}/metrics\n"),
     };
-    text += "  SIGINT (Ctrl-C) or SIGTERM stops";
+    text += "  SIGINT (Ctrl-C) or SIGTERM stops; SIGHUP or `tollgate reload` loads the rules again";
     say(&text);
 }
 
-/// Copies numbers until a signal comes.
-fn watch(wires: &mut [Wire], printer: &Printer, stop: &AtomicBool) -> anyhow::Result<()> {
+/// Copies numbers, and loads rules again where that is asked for, until a signal comes.
+fn watch<R: Rules>(
+    wires: &mut [Wire],
+    printer: &Printer,
+    stop: &AtomicBool,
+    reloader: &mut Reloader<'_, R>,
+) -> anyhow::Result<()> {
     let mut process = ProcessSeries::new();
     let mut refresh_at = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         if Instant::now() >= refresh_at {
             refresh_at = Instant::now() + REFRESH;
             wires.iter_mut().for_each(Wire::refresh);
-            process.set(printer.lost());
+            process.set(printer.lost(), reloader.counts());
             // While one pair is whole, the others must not end it.
             if wires.iter_mut().map(Wire::is_lost).filter(|lost| *lost).count() == wires.len() {
                 bail!("no pair of interfaces is left to stand between");
@@ -185,6 +219,7 @@ fn watch(wires: &mut [Wire], printer: &Printer, stop: &AtomicBool) -> anyhow::Re
             // What it was is told when the threads are joined.
             return Ok(());
         }
+        reloader.look(&|| !stop.load(Ordering::Relaxed) && !wires.iter().any(Wire::has_failed));
         std::thread::sleep(TICK);
     }
     Ok(())

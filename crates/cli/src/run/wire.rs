@@ -14,6 +14,7 @@ use tollgate_engine::{Counters, mesh};
 use tollgate_link::xsk::{OtherFrames, Pair, QueueInfo, XskLink};
 
 use super::clock::Clock;
+use super::exchange::Exchange;
 use super::worker::{Kit, work};
 use crate::args::PairNames;
 use crate::config::Config;
@@ -54,6 +55,8 @@ pub(crate) struct Common<'a, R> {
     pub(crate) config: &'a Config,
     /// The rules.
     pub(crate) rules: &'a Arc<R>,
+    /// Where workers are told to take others.
+    pub(crate) exchange: &'a Exchange<R>,
     /// The clock.
     pub(crate) clock: Clock,
     /// Where events go.
@@ -126,6 +129,7 @@ impl Wire {
                 link,
                 mesh,
                 rules: Arc::clone(common.rules),
+                mailbox: common.exchange.enroll(),
                 core: self.cores.get(worker).copied().flatten(),
                 clock: common.clock,
                 hose: common.printer.hose(Some(Arc::clone(&self.name)), worker),

@@ -1,5 +1,7 @@
 //! One worker's thread: turn after turn until told to stop.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -7,10 +9,13 @@ use std::time::Duration;
 use core_affinity::CoreId;
 use tollgate_engine::{Config, Mesh, Worker};
 use tollgate_link::xsk::{XskFrame, XskLink};
+use tollgate_policy::{Generations, Living};
 use tollgate_wire::Timestamp;
 
 use super::clock::Clock;
+use super::exchange::{Mailbox, Order};
 use crate::events::Hose;
+use crate::fault::Faults;
 use crate::rules::Rules;
 use crate::station::{Snapshot, Station};
 
@@ -35,6 +40,8 @@ pub(crate) struct Kit<R> {
     pub(crate) mesh: Mesh<XskFrame>,
     /// What its rules are made from.
     pub(crate) rules: Arc<R>,
+    /// Where it is told to take others.
+    pub(crate) mailbox: Arc<Mailbox<R>>,
     /// Where it runs; none: wherever the system puts it.
     pub(crate) core: Option<CoreId>,
     /// The time.
@@ -58,74 +65,160 @@ pub(crate) struct Kit<R> {
 /// # Errors
 /// The rules could not be loaded a second time.
 pub(crate) fn work<R: Rules>(kit: Kit<R>) -> anyhow::Result<Snapshot> {
-    let Kit { config, link, mesh, rules, core, clock, hose, station, stop, bypasses, meeting } =
-        kit;
-    if let Some(core) = core
+    let (stop, meeting, mailbox) =
+        (Arc::clone(&kit.stop), Arc::clone(&kit.meeting), Arc::clone(&kit.mailbox));
+    if let Some(core) = kit.core
         && !core_affinity::set_for_current(core)
     {
         tracing::warn!("core {} is not to be had; this worker is not pinned", core.id);
     }
-    let policy = rules.policy().inspect_err(|_| {
+    let policy = kit.rules.policy().inspect_err(|_| {
         // The others must not wait for this one.
         stop.store(true, Ordering::Relaxed);
         meeting.wait();
     })?;
-    let mut worker = Worker::new(config, link, policy, mesh);
-    let mut idle_turns = 0;
-    let (mut own_bypasses, mut known_bypasses) = (0, 0);
-    let (mut publish_at, mut sample_at) = (Timestamp::default(), Timestamp::default());
+    // Shared with what is called while other rules are made, and with nobody else.
+    let turns = Rc::new(RefCell::new(Turns::new(kit, policy)));
+    let mut ready = None;
     while !stop.load(Ordering::Relaxed) {
-        let began = clock.now();
-        let turn = worker.poll(began);
-        // Both are loads of what hardly ever changes.
-        let bypassed = worker.link().bypasses();
-        if bypassed != own_bypasses {
-            own_bypasses = bypassed;
-            bypasses.fetch_add(1, Ordering::Relaxed);
-        }
-        let known = bypasses.load(Ordering::Relaxed);
-        if known != known_bypasses {
-            known_bypasses = known;
-            worker.resume(began);
-        }
-        if !worker.reports().is_empty() {
-            hose.send(worker.reports().drain().collect());
-        }
-        if turn.received + turn.handed_in + turn.transmitted > 0 {
-            idle_turns = 0;
-            if began >= sample_at {
-                sample_at = began + SAMPLE;
-                station.delayed(clock.now().nanos() - began.nanos());
+        turns.borrow_mut().turn();
+        turns.borrow_mut().rest();
+        if let Some((number, order)) = mailbox.order() {
+            match order {
+                Order::Prepare(rules) => {
+                    let made = prepare(&turns, &*rules);
+                    mailbox.answer(number, made.map(|policy| ready = Some(policy)));
+                }
+                Order::Commit(living) => {
+                    if let Some(policy) = ready.take() {
+                        turns.borrow_mut().exchange(policy, living);
+                    }
+                    mailbox.answer(number, Ok(()));
+                }
+                Order::Abort => ready = None,
             }
-        } else {
-            idle_turns += 1;
-        }
-        if began >= publish_at {
-            publish_at = began + PUBLISH;
-            station.publish(snapshot::<R>(&mut worker));
-        }
-        if idle_turns > IDLE_TURNS {
-            worker.link_mut().wait(SLEEP);
         }
     }
     meeting.wait();
-    worker.finish(clock.now());
-    hose.send(worker.reports().drain().collect());
-    Ok(snapshot::<R>(&mut worker))
+    Ok(turns.borrow_mut().finish())
 }
 
-fn snapshot<R: Rules>(worker: &mut Worker<XskLink, R::Policy>) -> Snapshot {
-    let reports = worker.reports();
-    let (alerts, reports_lost) = (reports.alerts, reports.lost);
-    let link = worker.link();
-    Snapshot {
-        counters: worker.counters().clone(),
-        gauges: worker.gauges(),
-        alerts,
-        reports_lost,
-        queues: link.statistics().collect(),
-        census: link.census(),
-        link: link.counts(),
-        rule_errors: R::rule_errors(worker.policy()),
+/// Makes a worker's next rules; it goes on with its turns meanwhile, under those it has.
+fn prepare<R: Rules>(turns: &Rc<RefCell<Turns<R>>>, rules: &R) -> Result<R::Policy, Faults> {
+    let lineage = R::lineage(turns.borrow().worker.policy().current());
+    let breathing = Rc::clone(turns);
+    rules.successor(lineage, Box::new(move || breathing.borrow_mut().turn()))
+}
+
+/// A worker at work, and when it last did what it does now and then.
+#[derive(Debug)]
+struct Turns<R: Rules> {
+    worker: Worker<XskLink, Generations<R::Policy>>,
+    clock: Clock,
+    hose: Hose,
+    station: Arc<Station>,
+    bypasses: Arc<AtomicU64>,
+    /// Turns without work, one after the other.
+    idle: u32,
+    own_bypasses: u64,
+    known_bypasses: u64,
+    publish_at: Timestamp,
+    sample_at: Timestamp,
+}
+
+impl<R: Rules> Turns<R> {
+    fn new(kit: Kit<R>, policy: R::Policy) -> Self {
+        let Kit { config, link, mesh, clock, hose, station, bypasses, .. } = kit;
+        Self {
+            worker: Worker::new(config, link, Generations::new(policy), mesh),
+            clock,
+            hose,
+            station,
+            bypasses,
+            idle: 0,
+            own_bypasses: 0,
+            known_bypasses: 0,
+            publish_at: Timestamp::default(),
+            sample_at: Timestamp::default(),
+        }
+    }
+
+    fn turn(&mut self) {
+        let began = self.clock.now();
+        let turn = self.worker.poll(began);
+        // Both are loads of what hardly ever changes.
+        let bypassed = self.worker.link().bypasses();
+        if bypassed != self.own_bypasses {
+            self.own_bypasses = bypassed;
+            self.bypasses.fetch_add(1, Ordering::Relaxed);
+        }
+        let known = self.bypasses.load(Ordering::Relaxed);
+        if known != self.known_bypasses {
+            self.known_bypasses = known;
+            self.worker.resume(began);
+        }
+        if !self.worker.reports().is_empty() {
+            self.hose.send(self.worker.reports().drain().collect());
+        }
+        if turn.received + turn.handed_in + turn.transmitted > 0 {
+            self.idle = 0;
+            if began >= self.sample_at {
+                self.sample_at = began + SAMPLE;
+                self.station.delayed(self.clock.now().nanos() - began.nanos());
+            }
+        } else {
+            self.idle += 1;
+        }
+        if began >= self.publish_at {
+            self.publish_at = began + PUBLISH;
+            self.publish();
+        }
+    }
+
+    /// Sleeps if there was nothing to do for long enough.
+    fn rest(&mut self) {
+        if self.idle > IDLE_TURNS {
+            self.worker.link_mut().wait(SLEEP);
+        }
+    }
+
+    /// Shows the numbers, and asks the rules anew what they listen to: those of connections that have
+    /// ended are gone.
+    fn publish(&mut self) {
+        if self.worker.policy().exchanges() > 0 {
+            self.worker.change_policy(|_, _| ());
+        }
+        let snapshot = self.snapshot();
+        self.station.publish(snapshot);
+    }
+
+    fn exchange(&mut self, policy: R::Policy, living: Living) {
+        let now = self.clock.now();
+        self.worker.change_policy(|rules, reports| rules.exchange(policy, living, now, reports));
+        self.publish();
+    }
+
+    /// Ends every connection.
+    fn finish(&mut self) -> Snapshot {
+        self.worker.finish(self.clock.now());
+        self.hose.send(self.worker.reports().drain().collect());
+        self.snapshot()
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        let reports = self.worker.reports();
+        let (alerts, reports_lost) = (reports.alerts, reports.lost);
+        let (link, rules) = (self.worker.link(), self.worker.policy());
+        Snapshot {
+            counters: self.worker.counters().clone(),
+            gauges: self.worker.gauges(),
+            alerts,
+            reports_lost,
+            queues: link.statistics().collect(),
+            census: link.census(),
+            link: link.counts(),
+            rule_errors: R::rule_errors(rules.current()),
+            rule_sets: rules.all().count(),
+        }
     }
 }

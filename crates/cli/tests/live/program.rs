@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, Side};
@@ -163,6 +163,25 @@ impl Program {
         let text = lab.within(Side::Gate, scrape);
         let text = text.unwrap_or_else(|| panic!("it shows no metrics, and said: {}", said()));
         Metrics::parse(&text)
+    }
+
+    /// Puts another text into its file of rules.
+    pub(crate) fn rewrite(&self, rules: &str) {
+        let path = self.directory.path().join("rules.lua");
+        std::fs::write(path, rules).expect("the rules can be written");
+    }
+
+    /// `tollgate reload`, and what came of it.
+    pub(crate) fn reload(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        command.args(["reload", "--pid", &self.id().to_string()]).args(arguments);
+        command.output().expect("the program starts")
+    }
+
+    /// Sends it a signal that does not end it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args(["-s", signal, &self.id().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "it is still running");
     }
 
     /// Its process id.

@@ -1,7 +1,7 @@
 //! Rules that look at frames, and those that make some.
 
 use tollgate_link::{Link, Port};
-use tollgate_policy::{FrameEdit, Interest, Policy, Verdict};
+use tollgate_policy::{FlowId, FrameEdit, Interest, Policy, Verdict};
 use tollgate_wire::Timestamp;
 
 use super::{Rules, counted};
@@ -59,7 +59,8 @@ impl<P: Policy> Rules<P> {
         self.one_by_one
     }
 
-    /// Asks the policy anew what it listens to, after it was exchanged.
+    /// Asks the policy anew what it listens to, after it was exchanged. `next` is the number that the
+    /// next connection will have.
     pub(crate) fn refresh(&mut self, next: FlowId) {
         let read_before = self.wants_data();
         self.interest = self.policy.interest();
