@@ -8,6 +8,7 @@ use tollgate_policy::{
 };
 use tollgate_wire::{Endpoint, PerDirection, Timestamp};
 
+use crate::collector::Collector;
 use crate::fault::{Failure, Fault};
 use crate::limits::{Breath, Budget};
 use crate::skips::Skips;
@@ -106,6 +107,7 @@ pub(crate) struct Shared {
     pub(crate) verdict: Cell<Verdict>,
     pub(crate) budget: Rc<Budget>,
     pub(crate) breath: Breath,
+    pub(crate) collector: Collector,
     /// What the rules of this event change, and from where on they hold bytes back.
     pub(crate) edits: RefCell<Vec<Edit>>,
     pub(crate) hold_from: Cell<Option<u64>>,
@@ -131,6 +133,7 @@ impl Shared {
             verdict: Cell::new(Verdict::Accept),
             budget: Rc::new(Budget::default()),
             breath: Breath::default(),
+            collector: Collector::new(memory_bytes_max),
             edits: RefCell::new(Vec::new()),
             hold_from: Cell::new(None),
             skips: RefCell::default(),

@@ -94,10 +94,22 @@ impl Failure {
             FailureKind::Error
         };
         let mut failure = Self::new(kind, &message, &traceback);
+        failure.place();
         if kind == FailureKind::Memory {
             "the rules' memory is exhausted".clone_into(&mut failure.message);
         }
         failure
+    }
+
+    /// An error inside the prelude is the fault of the script's line that called it.
+    fn place(&mut self) {
+        let Some((_, message)) = strip_location(&self.message, PRELUDE) else { return };
+        let top = self.traceback.lines().next().unwrap_or_default().trim_start();
+        let mut parts = top.splitn(3, ':');
+        self.message = match (parts.next(), parts.next().map(str::parse::<usize>)) {
+            (Some(file), Some(Ok(line))) => format!("{file}:{line}: {message}"),
+            _ => message.to_owned(),
+        };
     }
 
     /// Message and traceback in one text.
@@ -179,6 +191,13 @@ mod tests {
         let text = "\n\t[C]: in function 'error'\n\ttollgate:4: in function <tollgate:1>\n\
                     \ta.lua:7: in main chunk";
         assert_eq!(own_lines(text), "\ta.lua:7: in main chunk");
+    }
+
+    #[test]
+    fn an_error_inside_the_prelude_is_that_of_the_line_that_called_it() {
+        let traceback = "stack traceback:\n\ttollgate:9: in function 'x'\n\ta.lua:7: in main chunk";
+        let error = mlua::Error::runtime(format!("tollgate:9: bad argument\n{traceback}"));
+        assert_eq!(Failure::of(&error, false, false).message, "a.lua:7: bad argument");
     }
 
     #[test]

@@ -20,6 +20,7 @@
 //! have no files, processes, network or bytecode.
 #![forbid(unsafe_code)]
 
+mod collector;
 mod edits;
 mod event;
 mod fault;
@@ -29,6 +30,7 @@ mod lineage;
 mod load;
 mod native;
 mod packets;
+mod pattern;
 mod policy;
 mod sandbox;
 mod skips;

@@ -5,9 +5,11 @@
 //! counts on from event to event; only the sum is cleared, so an event may be charged for at most
 //! one interval of its predecessor.
 //!
-//! What the hook does not see is time spent inside one call of a C function: a string pattern that
-//! backtracks, a `table.insert` at the front of a huge table. The memory limit bounds what they
-//! can work on.
+//! What the hook does not see is time spent inside one instruction. A long copy makes garbage, which is
+//! charged for (`collector`). Functions of Lua's library that can work for long without making any are
+//! charged for what they do, or replaced (`prelude/guard.lua`, `pattern`). What is left is what an operator
+//! does with strings of megabytes that are there already: `a .. b` makes no garbage where its result is
+//! known, and `a < b` none at all. Whoever does that in a loop holds up the worker.
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
@@ -17,6 +19,7 @@ use mlua::{HookTriggers, Lua, VmState};
 
 use crate::event::Shared;
 use crate::fault::{Failure, FailureKind};
+use crate::native;
 
 /// Instructions between two looks at the sum. A guess: rare enough to cost nothing, fine enough for
 /// the smallest sensible limit.
@@ -91,6 +94,11 @@ impl Budget {
         self.exceeded.set(false);
     }
 
+    /// It has run out, whatever the sum says.
+    pub(crate) fn exhaust(&self) {
+        self.exceeded.set(true);
+    }
+
     pub(crate) fn exceeded(&self) -> bool {
         self.exceeded.get()
     }
@@ -124,18 +132,29 @@ pub(crate) fn install(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<()> {
     lua.set_global_hook(triggers, move |lua, debug| {
         shared.breath.draw();
         let budget = &shared.budget;
+        shared.collector.look(lua, budget);
         if !budget.charge(u64::from(INTERVAL)) {
             return Ok(VmState::Continue);
         }
-        let place = place(debug).unwrap_or_default();
-        let message = format!("{place}a rule ran for more than {} instructions", budget.max.get());
-        // The error itself is bare, and its stack is gone when it arrives. Of a coroutine only the
-        // line is to be had here.
-        let traceback = lua.traceback(None, 0).map(|text| text.to_string_lossy())?;
-        let failure = Failure::new(FailureKind::Instructions, &message, &traceback);
-        shared.failure.borrow_mut().get_or_insert(failure);
-        Err(mlua::Error::runtime(message))
+        let place = place(debug).unwrap_or_else(|| native::location(lua));
+        Err(overrun_at(lua, &shared, &place))
     })
+}
+
+/// The error of a budget that has run out, raised by one of our own functions.
+pub(crate) fn overrun(lua: &Lua, shared: &Shared) -> mlua::Error {
+    overrun_at(lua, shared, &native::location(lua))
+}
+
+fn overrun_at(lua: &Lua, shared: &Shared, place: &str) -> mlua::Error {
+    let max = shared.budget.max.get();
+    let message = format!("{place}a rule ran for more than {max} instructions");
+    // The error itself is bare, and its stack is gone when it arrives. Of a coroutine only the
+    // line is to be had here.
+    let traceback = lua.traceback(None, 0).map(|text| text.to_string_lossy()).unwrap_or_default();
+    let failure = Failure::new(FailureKind::Instructions, &message, &traceback);
+    shared.failure.borrow_mut().get_or_insert(failure);
+    mlua::Error::runtime(message)
 }
 
 /// `file:line: ` of the running function, if it is the script's.

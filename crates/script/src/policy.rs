@@ -96,6 +96,7 @@ impl LuaPolicy {
         }
         let shared = &self.state.shared;
         std::mem::swap(&mut *shared.reports.borrow_mut(), reports);
+        shared.collector.after(&self.state.lua);
         verdict = verdict.max(shared.verdict.get());
         if memory_full {
             self.relieve(about.now, reports);
@@ -116,8 +117,8 @@ impl LuaPolicy {
     /// is not most of it, the rules remember too much, every further event would fail too, and the
     /// script starts afresh: it loses its globals and what it stored in flows.
     fn relieve(&mut self, now: Timestamp, reports: &mut Reports) {
-        let collected = self.state.lua.gc_collect().is_ok();
-        if collected && !self.state.shared.memory_is_full(&self.state.lua) {
+        self.state.shared.collector.collect(&self.state.lua);
+        if !self.state.shared.memory_is_full(&self.state.lua) {
             return;
         }
         let max = self.settings.limits.memory_bytes_max;

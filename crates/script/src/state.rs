@@ -13,8 +13,9 @@ use crate::source::Source;
 use crate::{limits, native, sandbox};
 
 /// The prelude, in the order in which its parts need each other.
-const PARTS: [&str; 35] = [
+const PARTS: [&str; 36] = [
     include_str!("prelude/base.lua"),
+    include_str!("prelude/guard.lua"),
     include_str!("prelude/address.lua"),
     include_str!("prelude/store.lua"),
     include_str!("prelude/vbuffer.lua"),
@@ -142,7 +143,7 @@ impl State {
             std::mem::replace(&mut *shared.reports.borrow_mut(), tollgate_policy::Reports::new(0));
         shared.messages.replace(logs(reports));
         // What loading has left behind would count as the first events' memory.
-        state.lua.gc_collect().map_err(of_file)?;
+        shared.collector.collect(&state.lua);
         shared.breath.set(None);
         Ok(state)
     }
@@ -250,6 +251,7 @@ fn prepare(
         shared.breath.draw();
         chunk(text).call::<()>(&parts)?;
     }
+    shared.collector.begin(&lua);
     limits::install(&lua, shared)?;
     let doors = parts.get("dispatch")?;
     Ok((lua, doors))

@@ -3,7 +3,7 @@ mod common;
 
 use common::Scene;
 use tollgate_policy::Verdict;
-use tollgate_script::{Limits, OnRuleError, RuleErrors, Settings};
+use tollgate_script::{Limits, OnRuleError, RuleErrors, Rules, Settings};
 
 const LIMITS: Limits = Limits {
     instructions_max: 300_000,
@@ -67,6 +67,80 @@ fn an_endless_loop_ends_however_it_is_wrapped() {
         );
         others_go_on(&mut scene);
     }
+}
+
+/// Each of these works for seconds, hours or centuries inside calls that no hook looks into.
+#[test]
+fn work_inside_one_call_counts() {
+    for (before, body) in [
+        ("", "local s = '' while true do s = s .. 'x' end"),
+        ("", "while true do local s = ('x'):rep(2e6) end"),
+        ("big = ('x'):rep(2e6)", "while true do local s = big:upper() end"),
+        ("big = ('x'):rep(2e6)", "while true do local s = ('%s'):format(big) end"),
+        ("big = ('x'):rep(2e6)", "while true do haka.log(big) end"),
+        ("big = ('x'):rep(2e6)", "local i = 1 while true do local s = big:sub(i) i = 3 - i end"),
+        ("", "while true do haka.vbuffer_allocate(2e6) end"),
+        (
+            "list = {} for i = 1, 1e5 do list[i] = i end",
+            "while true do table.insert(list, 1, 0) end",
+        ),
+        ("list = {} for i = 1, 1e5 do list[i] = 'x' end", "while true do table.concat(list) end"),
+        ("list = {} for i = 1, 1e5 do list[i] = i end", "while true do table.sort(list) end"),
+        (
+            "big, less = ('a'):rep(2e6), ('a'):rep(1e6) .. 'b'",
+            "while true do big:find(less, 1, true) end",
+        ),
+        ("big = ('a'):rep(1e6)", "while true do big:gsub('a', 'b') end"),
+        ("big = ('a'):rep(3000)", "big:find('.-.-.-.-.-b')"),
+        ("big = ('a'):rep(3000)", "big:match('^a*a*a*a*a*b')"),
+        ("big = ('a'):rep(3000)", "for a in big:gmatch('a*a*a*a*b') do end"),
+        ("big = ('a'):rep(3000)", "big:gsub('a*a*a*a*b', '')"),
+        ("big = ('a'):rep(40)", "big:find(('a?'):rep(40) .. ('a'):rep(41))"),
+        ("big = ('('):rep(1e5)", "big:find('%b()')"),
+        ("big = ('a'):rep(3000)", "while true do pcall(big.find, big, '.-.-.-.-b') end"),
+        ("big = ('a'):rep(3000)", "coroutine.wrap(function() big:find('.-.-.-.-b') end)()"),
+    ] {
+        let text = format!(
+            "{before}\nhaka.rule{{ hook = tcp_connection.events.receive_data,
+            eval = function(flow) if flow.srcport == 1 then return end\n{body}\nend }}"
+        );
+        let mut scene = Scene::with(&text, Settings { limits: LIMITS, ..Settings::default() });
+        assert_eq!(scene.data(&[b"x"], false), Verdict::Drop, "{body}");
+        let said = scene.said();
+        let told = said.iter().any(|line| line.contains("test.lua:4: a rule ran for more than"));
+        assert!(told, "{body}: {said:?}");
+        others_go_on(&mut scene);
+    }
+}
+
+#[test]
+fn a_module_that_loops_is_stopped_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    write("endless.lua", "return {\n  loop = function() while true do end end\n}");
+    let path = write(
+        "main.lua",
+        "local endless = require('endless')
+        haka.rule{ hook = tcp_connection.events.receive_data, eval = function(flow)
+            if flow.srcport ~= 1 then endless.loop() end
+        end }",
+    );
+    let settings = Settings { limits: LIMITS, ..Settings::default() };
+    let mut scene = Scene::of(&Rules::load_with(&path, settings).unwrap());
+    assert_eq!(scene.data(&[b"x"], false), Verdict::Drop);
+    let said = scene.said();
+    assert!(said[0].contains("endless.lua:2: a rule ran for more than"), "{said:?}");
+    assert!(said[1].contains("main.lua:3: in"), "{said:?}");
+    others_go_on(&mut scene);
+
+    // And while it loads.
+    write("endless.lua", "while true do end");
+    let error = Rules::load_with(&path, settings).unwrap_err().to_string();
+    assert!(error.contains("a rule ran for more than 10000000 instructions"), "{error}");
 }
 
 #[test]
@@ -142,7 +216,7 @@ fn an_endless_allocation_ends_and_is_given_back() {
         "local s = 'x' while true do s = s .. s end",
         "local s = ('x'):rep(1e9)",
         "while true do pcall(function() local s = 'x' while true do s = s .. s end end) end",
-        "local t = {} while true do t[#t + 1] = coroutine.create(function() end) end",
+        "local t = {} while true do t[#t + 1] = { coroutine.create(function() end), ('x'):rep(5000) .. #t } end",
     ] {
         let mut scene = scene("", body);
         assert_eq!(scene.data(&[b"x"], false), Verdict::Drop, "{body}");

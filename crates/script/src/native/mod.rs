@@ -6,6 +6,7 @@ mod bytes;
 mod flow;
 pub(crate) mod frame;
 mod http;
+mod limits;
 mod matching;
 mod modules;
 mod patterns;
@@ -53,10 +54,17 @@ pub(crate) fn table(
     patterns::add(lua, &native, shared, source, &shares)?;
     tls::add(lua, &native, shared)?;
     scan::add(lua, &native, shared)?;
+    limits::add(lua, &native, shared)?;
     native.set("unread_max", limits.unread_bytes_max)?;
     native.set(
         "metatable",
-        lua.create_function(|_, value: Value| Ok(value.as_table().and_then(Table::metatable)))?,
+        lua.create_function(|lua, value: Value| {
+            Ok(match value {
+                Value::Table(table) => table.metatable(),
+                Value::String(_) => lua.type_metatable::<LuaString>(),
+                _ => None,
+            })
+        })?,
     )?;
     let shared = Rc::clone(shared);
     native.set(
@@ -149,7 +157,7 @@ fn frame(lua: &Lua) -> Option<(String, usize)> {
 }
 
 /// `file:line: ` of the script's own frame, to put before a message.
-fn location(lua: &Lua) -> String {
+pub(crate) fn location(lua: &Lua) -> String {
     frame(lua).map(|(file, line)| format!("{file}:{line}: ")).unwrap_or_default()
 }
 

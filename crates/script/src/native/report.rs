@@ -4,6 +4,7 @@ use mlua::{Lua, Table, Value};
 use tollgate_policy::{Alert, Completion, Confidence, Level, Method, Severity};
 
 use crate::event::Shared;
+use crate::limits;
 
 /// Longer texts are cut: one rule must not fill the terminal, or the memory behind it.
 const TEXT_BYTES_MAX: usize = 16 << 10;
@@ -11,13 +12,20 @@ const TEXT_BYTES_MAX: usize = 16 << 10;
 /// An alert lists no more sources, targets or references than this.
 const LINES_MAX: usize = 64;
 
+/// Bytes of a text that are handled in the time of an instruction.
+const BYTES_PER_INSTRUCTION: u64 = 16;
+
 /// Adds `log` and `alert`.
 pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     let of = Rc::clone(shared);
     native.set(
         "log",
         lua.create_function(
-            move |_, (level, section, message): (String, String, mlua::LuaString)| {
+            move |lua, (level, section, message): (String, String, mlua::LuaString)| {
+                // Whoever calls has made the text, which may be long though little of it is kept.
+                if of.budget.charge(message.as_bytes().len() as u64 / BYTES_PER_INSTRUCTION) {
+                    return Err(limits::overrun(lua, &of));
+                }
                 let level = match level.as_str() {
                     "debug" => Level::Debug,
                     "warning" => Level::Warning,
@@ -124,8 +132,11 @@ fn lines(spec: &Table, key: &str) -> Result<Vec<String>, String> {
 }
 
 fn cut(text: &mlua::LuaString) -> String {
-    let mut text = text.to_string_lossy();
-    if text.len() > TEXT_BYTES_MAX {
+    let bytes = text.as_bytes();
+    // Cut first: of a huge text all but the beginning would be looked at in vain.
+    let start = bytes.get(..TEXT_BYTES_MAX + 4).unwrap_or(&bytes);
+    let mut text = String::from_utf8_lossy(start).into_owned();
+    if bytes.len() > TEXT_BYTES_MAX {
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         text.push('…');
     }

@@ -86,13 +86,6 @@ function G.print(...)
     native.log("info", "print", concat(parts, "\t"))
 end
 
--- An empty string times a billion is a loop in C, where no limit looks.
-local rep = string.rep
-function string.rep(s, n, sep)
-    if s == "" and (sep == nil or sep == "") then return "" end
-    return rep(s, n, sep)
-end
-
 -- Bytecode can break the interpreter, so nothing may load or make any; the rest are doors out.
 string.dump = nil
 for _, name in ipairs {

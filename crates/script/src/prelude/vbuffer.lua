@@ -321,5 +321,7 @@ function P.vbuffer_from(value)
 end
 
 function P.vbuffer_allocate(len)
-    return P.new_buffer(rep("\0", whole_number(len, "haka.vbuffer_allocate")))
+    whole_number(len, "haka.vbuffer_allocate")
+    if len > 65536 then native.spend(floor(len / 64)) end
+    return P.new_buffer(rep("\0", len))
 end
