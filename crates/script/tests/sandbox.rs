@@ -45,8 +45,7 @@ fn nothing_reaches_outside_or_loads_code() {
 
 #[test]
 fn no_name_of_a_module_is_a_path() {
-    for name in ["../x", "/etc/passwd", "a/../b", "", ".", "a//b", "a\\0b", "ffi", "jit.util", "io"]
-    {
+    for name in ["../x", "/etc/passwd", "a/../b", "", ".", "a//b", "ffi", "jit.util", "io"] {
         let text = format!("require('{name}')");
         let error = load(&text).unwrap_err().to_string();
         assert!(error.contains("no such module"), "{name}: {error}");
@@ -64,14 +63,14 @@ fn bytecode_is_refused_as_a_script_and_as_a_module() {
         tollgate_script::Settings::default(),
     );
     let error = rules.expect_err("bytecode").to_string();
-    assert!(error.contains("attempt to load chunk with wrong mode"), "{error}");
+    assert!(error.contains("attempt to load a binary chunk"), "{error}");
 
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("code.lua"), code).expect("written");
     let path = folder.path().join("main.lua");
     std::fs::write(&path, "require('code')").expect("written");
     let error = tollgate_script::Rules::load(&path).expect_err("bytecode").to_string();
-    assert!(error.contains("attempt to load chunk with wrong mode"), "{error}");
+    assert!(error.contains("attempt to load a binary chunk"), "{error}");
 }
 
 #[test]
@@ -83,7 +82,7 @@ fn metatables_of_ours_are_not_to_be_had() {
         ("pkt.ip", "false"),
         ("flow.srcip", "false"),
         ("haka.vbuffer_from('x')", "false"),
-        ("haka.alert{}", "false"),
+        ("haka.alert.address('x')", "false"),
         ("tcp_connection.events.new_connection", "false"),
     ] {
         assert_eq!(value(&format!("(getmetatable({object}))")), shown, "{object}");
