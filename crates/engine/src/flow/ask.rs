@@ -70,8 +70,9 @@ impl<F: Frame> Flow<F> {
         // Nobody can sign for the receiver; and of a connection that was picked up in its middle neither
         // the windows are known nor what its receiver has got.
         let is_known = !self.tracker.is_signed() && !self.tracker.is_midstream();
+        let hears = is_known && !cx.config.recorded;
         let back = direction.reverse();
-        let Some(mut forged) = self.header(cx, back).filter(|_| is_known && first.is_some()) else {
+        let Some(mut forged) = self.header(cx, back).filter(|_| hears && first.is_some()) else {
             return;
         };
         if self.sacks {

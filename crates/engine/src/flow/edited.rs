@@ -74,14 +74,18 @@ impl<F: Frame> Flow<F> {
         port: Port,
         step: Option<Result<Step, Invalid>>,
     ) {
-        self.translate(&mut packet, raw, direction); // 1
-        let segment = Segment::of(&packet);
+        let (segment, heard) = if cx.config.recorded {
+            self.translate_recorded(&mut packet, raw, direction)
+        } else {
+            self.translate(&mut packet, raw, direction); // 1
+            (Segment::of(&packet), *raw)
+        };
         let believed = self.tracker.believes(direction, &segment, cx.now); // 2
         let told = self.told(direction);
         let step = step.unwrap_or_else(|| self.tracker.segment(direction, &segment, cx.now));
         let news = News(told != self.told(direction) || segment.options.sack[0].is_some());
         if step.is_ok() && believed {
-            self.acknowledged(cx, raw, direction); // 3
+            self.acknowledged(cx, &heard, direction); // 3
         }
         if segment.has(Flags::URG) {
             cx.ports.clear_urgent(&mut packet);
@@ -143,6 +147,27 @@ impl<F: Frame> Flow<F> {
         if raw.options.sack[0].is_some() {
             packet.map_sack(|_, block| stream.input_block(block));
         }
+    }
+
+    /// The same in a recording: what its ends acknowledge is in the numbers of the other's sender already.
+    /// Gives the packet as the tracker, and as the changed stream is to see it.
+    ///
+    /// As in Haka, an acknowledgment that the changed bytes do not reach leaves with the difference added;
+    /// any other leaves as it was recorded.
+    fn translate_recorded(
+        &self,
+        packet: &mut Packet<F>,
+        raw: &Segment,
+        direction: Direction,
+    ) -> (Segment, Segment) {
+        let Some(edited) = self.edited.as_ref().filter(|_| !raw.has(Flags::SYN)) else {
+            return (*raw, *raw);
+        };
+        let stream = &edited.streams[direction.reverse()];
+        if raw.has(Flags::ACK) && raw.ack.after(stream.edge_sent()) {
+            packet.set_ack(stream.input_ack(raw.ack));
+        }
+        (*raw, Segment { ack: stream.output_bare(raw.ack), ..*raw })
     }
 
     /// Where the window of a segment ends, in the numbers of who sends it.

@@ -24,6 +24,7 @@ impl<F: Frame> Flow<F> {
     ) {
         if let Some(rst) = reset::answer(segment, direction)
             && !self.tracker.is_signed()
+            && !cx.config.recorded
             && self.reset.as_mut().is_some_and(|reset| reset.may_answer(rst.to, cx.now))
         {
             cx.ports.rst(&self.about, &rst);
@@ -62,9 +63,10 @@ impl<F: Frame> Flow<F> {
             cx.ports.rst(&self.about, rst);
         }
         // Signed segments cannot be forged, so nobody is answered later either.
-        let answered = if self.tracker.is_signed() { Verdict::Drop } else { verdict };
+        let hears = !self.tracker.is_signed() && !cx.config.recorded;
+        let answered = if hears { verdict } else { Verdict::Drop };
         self.about.zombie = Some(Zombie::of(answered, cx.now));
-        self.farewell = Farewell::new(rsts, cx.now);
+        self.farewell = Farewell::new(rsts, cx.now).filter(|_| hears);
         self.end(cx, phase);
     }
 

@@ -251,7 +251,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
         // Signed segments cannot be forged, so nobody is answered later either.
         let signed = record.handshake.rsts(Direction::ToClient).is_empty();
         self.retained.forget(&mut record.kept);
-        about.zombie = Some(Zombie::of(if signed { Verdict::Drop } else { verdict }, now));
+        let hears = !signed && !self.config.recorded;
+        about.zombie = Some(Zombie::of(if hears { verdict } else { Verdict::Drop }, now));
         let state = record.handshake.state();
         self.rules.end(about, state, phase, now, &mut self.ports);
         self.arm_half_open(number, now);
