@@ -173,6 +173,10 @@ fn a_payload_is_read_written_and_resized() {
         ("pkt.payload[1] = 0x4a", "Jello"),
         ("pkt.payload:sub(1, 3):erase()", "ho"),
         ("pkt.payload:erase()", ""),
+        (
+            "pkt.payload:append(haka.vbuffer_from(', world')) pkt.payload:append(haka.vbuffer_from('!'))",
+            "hello, world!",
+        ),
         ("pkt.payload:pos(5):insert(haka.vbuffer_from(', world'))", "hello, world"),
         ("pkt.payload:pos('begin'):insert(haka.vbuffer_from('> '))", "> hello"),
         ("pkt.payload:sub(0, 4):replace(haka.vbuffer_from('J'))", "Jo"),

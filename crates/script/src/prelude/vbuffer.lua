@@ -304,12 +304,13 @@ function P.udp_data(packet)
     }, Data)
 end
 
--- The other's bytes come behind ours; the other is empty afterwards.
+-- The other's bytes come behind ours; the other is empty afterwards. A payload is whole as a buffer is.
 function methods:append(buffer)
-    if kind(self) ~= "buffer" then fail("append: only a whole buffer can grow") end
+    if kind(self) ~= "buffer" and not self.grows then fail("append: only a whole buffer can grow") end
     if buffer == self then fail("append: a buffer cannot be appended to itself") end
     local new = P.take_text("append", buffer)
-    splice(self.store, self.store.len, 0, new)
+    local store, _, to = places(self)
+    splice(store, to, 0, new)
 end
 
 function P.vbuffer_from(value)
