@@ -25,7 +25,7 @@ readonly CONNECTIONS=4 MBIT_EACH=50
 # NAME:RATE in frames a second. The sender alone could 400,000, but then a bare forwarder, too, leaves the honest one
 # hundredth: the wire is full, whatever stands in it.
 readonly ATTACKS=(
-    none:0 half-open:50000 syn-flood:50000 syn-flood:100000 strays:50000 fragments:50000
+    none:0 half-open:50000 syn-flood:100000 syn-flood:200000 strays:50000 fragments:50000
     bytes-reversed:50000 bytes-reversed-beyond:50000 overlaps:50000 holes:50000 none:0
 )
 
