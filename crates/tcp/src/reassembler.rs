@@ -71,8 +71,10 @@ pub enum Push<B> {
     Early(Early<B>),
     /// All of it was committed before: forward it, for the receiver may have lost the first copy.
     Duplicate(B),
-    /// Every byte of it is held already, or lies beyond the FIN: drop it. The held copy will go.
+    /// Every byte of it is held already: drop it. The held copy will go.
     Redundant(B),
+    /// Nothing of it belongs to the stream: it lies beyond the FIN, or says that the FIN is elsewhere.
+    Stray(B),
     /// A bound is reached: drop it. Its sender will send it again.
     Full(B, Bound),
 }
@@ -335,7 +337,7 @@ impl<B: Payload> Reassembler<B> {
         let mut fit = Fit { start, keep: len, fin };
         self.respect_fin(&mut fit);
         if fit.keep == 0 && !fit.fin {
-            return Push::Redundant(buffer);
+            return Push::Stray(buffer);
         }
         let whole = fit.keep == len && fit.fin == fin;
         if fit.end() <= edge && whole {

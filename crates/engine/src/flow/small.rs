@@ -71,7 +71,11 @@ impl<F: Frame> Flow<F> {
                 cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::Redundant));
             }
             // The others do not happen to what has a gap before it.
-            Push::Full(..) | Push::Ready(_) | Push::Early(_) | Push::Duplicate(_) => {
+            Push::Full(..)
+            | Push::Ready(_)
+            | Push::Early(_)
+            | Push::Duplicate(_)
+            | Push::Stray(_) => {
                 return Some(packet);
             }
         }

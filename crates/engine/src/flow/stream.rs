@@ -54,6 +54,13 @@ impl<F: Frame> Flow<F> {
                 cx.ports.drop_buffer(buffer, Reason::Cause(Cause::Redundant));
                 self.ask(cx, direction, seq);
             }
+            Push::Stray(buffer) => {
+                // What its header says was believed, so its receiver must hear it as well.
+                if let Some(mut packet) = buffer.into_packet() {
+                    packet.trim(0..0, false);
+                    cx.ports.forward(packet, port.peer());
+                }
+            }
             Push::Full(buffer, bound) => {
                 cx.ports.drop_buffer(buffer, Reason::Cause(cx.held.full(bound)));
             }

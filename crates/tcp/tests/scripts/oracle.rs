@@ -186,7 +186,7 @@ fn run(start: Seq, arrivals: &[Arrival], gap: Gap, limits: &Limits) -> Result<()
                 prop_assert_eq!(back, buffer);
                 prop_assert!(!naive.push(arrival, fill));
             }
-            Push::Redundant(_) => prop_assert!(!naive.push(arrival, fill)),
+            Push::Redundant(_) | Push::Stray(_) => prop_assert!(!naive.push(arrival, fill)),
         }
         prop_assert_eq!(&out.shown, &naive.prefix());
         prop_assert_eq!(out.ended, naive.ended());

@@ -365,7 +365,7 @@ impl Open {
                 return Fate::Early(packet);
             }
             Push::Duplicate(packet) => return Fate::Left(vec![packet]),
-            Push::Redundant(_) => return Fate::Redundant,
+            Push::Redundant(_) | Push::Stray(_) => return Fate::Redundant,
             Push::Full(..) => return Fate::Full,
         };
         left.push(stream.show(ready));

@@ -64,7 +64,7 @@ impl<F: Frame> Flow<F> {
                 }
             }
             // Nothing leaves early from a connection that was changed.
-            Push::Early(Early { buffer, .. }) | Push::Redundant(buffer) => {
+            Push::Early(Early { buffer, .. }) | Push::Redundant(buffer) | Push::Stray(buffer) => {
                 cx.ports.drop_buffer(buffer, Reason::Cause(Cause::Redundant));
                 self.ask(cx, direction, seq);
             }
