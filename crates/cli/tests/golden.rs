@@ -208,6 +208,20 @@ fn a_word_of_another_length_is_put_in_and_both_ends_agree() {
 }
 
 #[test]
+fn a_recording_goes_on_behind_what_a_rule_has_erased() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    // The server acknowledges what was erased, too, and more than the client has sent as we tell it.
+    frames.push(talk.up(PSH | ACK, b"the secret word"));
+    frames.push(talk.down(ACK, b""));
+    frames.push(talk.down(PSH | ACK, b"thanks"));
+    frames.push(talk.up(PSH | ACK, b" and more"));
+    frames.push(talk.down(ACK, b""));
+    frames.extend(talk.close());
+    golden("shrink", &frames);
+}
+
+#[test]
 fn what_is_inserted_erased_and_marked_leaves_as_the_rule_says() {
     let mut talk = talk();
     let mut frames = talk.open();

@@ -58,7 +58,7 @@ pub struct Config {
     pub in_order: bool,
     /// Whether the ends are a recording. They have never seen what rules change and cannot answer what we
     /// say: their acknowledgments are of the bytes as they were, and nothing is told to them twice.
-    pub recorded: bool,
+    pub recorded_ends: bool,
     /// What is not TCP.
     pub other: OtherTraffic,
     /// Frames taken from each port, and from each other worker, in a turn. More make cache misses
@@ -167,7 +167,7 @@ impl Default for Config {
             follow: Follow::AsRules,
             complete_checksums: true,
             in_order: false,
-            recorded: false,
+            recorded_ends: false,
             other: OtherTraffic::Pass,
             // A guess: lookups in batches of 32 cost least with a million flows, see the
             // measurements of the flow table; 64 leave room for what is not a lookup.

@@ -48,7 +48,7 @@ pub fn engine_config(config: &Config, report_connections: bool) -> tollgate_engi
         mtu: u32::MAX,
         complete_checksums: false,
         in_order: true,
-        recorded: true,
+        recorded_ends: true,
         report_connections,
         hash_keys: [1, 2, 3, 4],
         ..config.engine()

@@ -67,12 +67,12 @@ impl<F: Frame> Flow<F> {
         first: Option<(Seq, Seq)>,
         times: u32,
     ) {
-        // Nobody can sign for the receiver; and of a connection that was picked up in its middle neither
-        // the windows are known nor what its receiver has got.
-        let is_known = !self.tracker.is_signed() && !self.tracker.is_midstream();
-        let hears = is_known && !cx.config.recorded;
+        // Of a connection that was picked up in its middle neither the windows are known nor what its
+        // receiver has got.
+        let may_speak = self.may_speak(cx) && !self.tracker.is_midstream();
         let back = direction.reverse();
-        let Some(mut forged) = self.header(cx, back).filter(|_| hears && first.is_some()) else {
+        let Some(mut forged) = self.header(cx, back).filter(|_| may_speak && first.is_some())
+        else {
             return;
         };
         if self.sacks {

@@ -74,7 +74,7 @@ impl<F: Frame> Flow<F> {
         port: Port,
         step: Option<Result<Step, Invalid>>,
     ) {
-        let (segment, heard) = if cx.config.recorded {
+        let (segment, heard) = if cx.config.recorded_ends {
             self.translate_recorded(&mut packet, raw, direction)
         } else {
             self.translate(&mut packet, raw, direction); // 1

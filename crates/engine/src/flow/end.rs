@@ -23,12 +23,17 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
     ) {
         if let Some(rst) = reset::answer(segment, direction)
-            && !self.tracker.is_signed()
-            && !cx.config.recorded
+            && self.may_speak(cx)
             && self.reset.as_mut().is_some_and(|reset| reset.may_answer(rst.to, cx.now))
         {
             cx.ports.rst(&self.about, &rst);
         }
+    }
+
+    /// Whether the ends can be told anything in each other's names: not where segments are signed, which
+    /// nobody else can; not in a recording, which hears nothing.
+    pub(super) fn may_speak<L: Link<Frame = F>, P>(&self, cx: &Context<'_, L, P>) -> bool {
+        !self.tracker.is_signed() && !cx.config.recorded_ends
     }
 
     /// Ends the connection as a rule wants it: what is held is dropped, RSTs are sent, and a zombie
@@ -62,11 +67,11 @@ impl<F: Frame> Flow<F> {
         for rst in &rsts {
             cx.ports.rst(&self.about, rst);
         }
-        // Signed segments cannot be forged, so nobody is answered later either.
-        let hears = !self.tracker.is_signed() && !cx.config.recorded;
-        let answered = if hears { verdict } else { Verdict::Drop };
+        // Nor is anybody answered later to whom nothing can be said now.
+        let may_speak = self.may_speak(cx);
+        let answered = if may_speak { verdict } else { Verdict::Drop };
         self.about.zombie = Some(Zombie::of(answered, cx.now));
-        self.farewell = Farewell::new(rsts, cx.now).filter(|_| hears);
+        self.farewell = Farewell::new(rsts, cx.now).filter(|_| may_speak);
         self.end(cx, phase);
     }
 

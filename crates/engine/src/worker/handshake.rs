@@ -248,10 +248,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 }
             }
         }
-        // Signed segments cannot be forged, so nobody is answered later either.
+        // Signed segments cannot be forged, and a recording hears nothing, so nobody is answered later either.
         let signed = record.handshake.rsts(Direction::ToClient).is_empty();
         self.retained.forget(&mut record.kept);
-        let hears = !signed && !self.config.recorded;
+        let hears = !signed && !self.config.recorded_ends;
         about.zombie = Some(Zombie::of(if hears { verdict } else { Verdict::Drop }, now));
         let state = record.handshake.state();
         self.rules.end(about, state, phase, now, &mut self.ports);

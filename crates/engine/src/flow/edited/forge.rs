@@ -61,7 +61,7 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
     ) {
         let back = direction.reverse();
-        let Some(forged) = self.header(cx, back).filter(|_| !cx.config.recorded) else { return };
+        let Some(forged) = self.header(cx, back).filter(|_| self.may_speak(cx)) else { return };
         let Some(frame) = cx.ports.forge() else { return };
         if cx.ports.write(&self.about, back, &forged, [&[], &[]], frame).is_none() {
             return;
