@@ -39,6 +39,7 @@ pub mod check;
 pub mod config;
 pub mod events;
 pub mod fault;
+mod hint;
 pub mod metrics;
 pub mod replay;
 pub mod rules;
@@ -53,7 +54,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser as _;
 use tollgate_policy::Policy;
 use tracing_subscriber::EnvFilter;
 
@@ -70,7 +70,7 @@ pub use tollgate_wire as wire;
 /// The whole program: reads the command line and does what it says.
 #[must_use]
 pub fn main() -> ExitCode {
-    obey(Cli::parse(), &RuleSet::load)
+    obey(hint::parse(std::env::args_os()), &RuleSet::load)
 }
 
 /// The whole program with rules in Rust instead of scripts: each worker asks a policy of its own,

@@ -63,6 +63,20 @@ fn no_command_and_unknown_ones_are_usage() {
 }
 
 #[test]
+fn a_command_line_that_is_nearly_right_is_told_the_right_one() {
+    for (arguments, tip) in [
+        (&["replay", "in.pcap"][..], "tollgate replay -r in.pcap"),
+        (&["check", "--config", "x.toml"], "tollgate check firewall.lua tollgate.toml"),
+        (&["check", "--rules", "x.lua"], "tollgate check firewall.lua tollgate.toml"),
+        (&["run", "a:b"], "tollgate run --pair a:b"),
+    ] {
+        let said = with(arguments);
+        refused(&said, USAGE, &[tip]);
+        assert!(!said.err.contains("as a value"), "{}", said.err);
+    }
+}
+
+#[test]
 fn the_help_teaches_with_examples_and_exit_codes() {
     let help = with(&["--help"]);
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
