@@ -58,6 +58,16 @@ pub enum Step {
 }
 
 impl Step {
+    /// The number after the last one of `segment` that leaves: what its receiver judges it by.
+    #[must_use]
+    pub fn end(&self, segment: &Segment) -> Seq {
+        match self {
+            Self::Strip => segment.seq,
+            Self::Data { take, fin } => segment.seq + take.end + u32::from(*fin),
+            Self::Pass | Self::Reset | Self::Reopen => segment.end(),
+        }
+    }
+
     /// Whether a [`Step::Data`] takes the whole of `segment`, so that nothing need be trimmed.
     #[must_use]
     pub fn is_whole(&self, segment: &Segment) -> bool {
@@ -148,7 +158,7 @@ impl Tracker {
             return if bare { Ok(Step::Pass) } else { Err(Invalid::Paws) };
         }
         let step = if bare { Step::Pass } else { self.data(direction, segment, right)? };
-        self.believe(direction, segment, now);
+        self.believe(direction, segment, step.end(segment), now);
         Ok(step)
     }
 

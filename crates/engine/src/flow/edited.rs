@@ -81,10 +81,12 @@ impl<F: Frame> Flow<F> {
             (Segment::of(&packet), *raw)
         };
         let believed = self.tracker.believes(direction, &segment, cx.now); // 2
+        let read = self.tracker.acknowledged(direction);
         let told = self.told(direction);
         let step = step.unwrap_or_else(|| self.tracker.segment(direction, &segment, cx.now));
         let news = News(told != self.told(direction) || segment.options.sack[0].is_some());
-        if step.is_ok() && believed {
+        let reaches = |step: &Step| step.end(&segment).at_or_after(read);
+        if believed && step.as_ref().is_ok_and(reaches) {
             self.acknowledged(cx, &heard, direction); // 3
         }
         if segment.has(Flags::URG) {

@@ -78,12 +78,18 @@ impl Tracker {
         Ok(peer.edge_max + probe)
     }
 
-    /// Takes acknowledgment, window and timestamp of a valid segment.
-    pub(super) fn believe(&mut self, direction: Direction, segment: &Segment, now: Timestamp) {
+    /// Takes acknowledgment, window and timestamp of a valid segment of which what lies before `end` leaves.
+    pub(super) fn believe(
+        &mut self,
+        direction: Direction,
+        segment: &Segment,
+        end: Seq,
+        now: Timestamp,
+    ) {
         let read = self.acknowledged(direction);
         let half = &mut self.halves[direction];
         // Like the receiver, take no acknowledgment from what lies before the window.
-        if segment.end().at_or_after(read) {
+        if end.at_or_after(read) {
             half.acknowledge(segment.ack, segment.window);
         }
         if self.doubt == Some(direction) {
@@ -98,7 +104,7 @@ impl Tracker {
         let half = &mut self.halves[direction];
         // RFC 7323 section 4.3: only what starts at or before the last ACK moves the clock, or
         // reordering alone would make honest segments old.
-        let moves = segment.seq.at_or_before(read) && segment.end().at_or_after(read);
+        let moves = segment.seq.at_or_before(read) && end.at_or_after(read);
         if let Some(clock) = segment.options.timestamps.filter(|_| self.timestamps) {
             half.note_timestamp(clock.value);
             if moves {

@@ -77,6 +77,17 @@ fn a_keep_alive_passes_and_its_garbage_byte_does_not() {
     assert_eq!(gate.shown(C), "AAAA");
 }
 
+// What leaves of it ends before the window, so its receiver takes no acknowledgment from it.
+#[test]
+fn what_a_keep_alive_acknowledges_is_not_believed_without_its_byte() {
+    let mut gate = established();
+    gate.passes(ENDS.s(1, "BBBB"));
+    gate.leaves_with(ENDS.make(C, 0, 5, Flags::ACK, "?"), "");
+    gate.passes(ENDS.s(1, "BBBB"));
+    gate.passes(ENDS.ack(C, 1, 5));
+    gate.leaves_with(ENDS.s(1, "BBBB"), "");
+}
+
 #[test]
 fn a_last_byte_that_is_not_acknowledged_is_no_keep_alive() {
     let mut gate = established();
