@@ -98,8 +98,10 @@ impl Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            syn_sent: Duration::from_secs(10),
-            syn_received: Duration::from_secs(10),
+            // Longer than the longest pause between two repeats: 32 s, of Linux with its own settings. A
+            // client that waits to be spoken to sends nothing else once it has sent its ACK.
+            syn_sent: Duration::from_secs(60),
+            syn_received: Duration::from_secs(60),
             established: Duration::from_secs(3600),
             half_closed: Duration::from_secs(300),
             closing: Duration::from_secs(30),

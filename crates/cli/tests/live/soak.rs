@@ -30,7 +30,8 @@ fn plan(edit: Edit) -> Plan {
     Plan {
         count: count.unwrap_or(1000).min(COUNT_MAX),
         at_once: 250,
-        stall: Duration::from_secs(60),
+        // Linux repeats a SYN-ACK after ever longer pauses, whatever it is told of others: 32 s, then 64 s.
+        stall: Duration::from_secs(150),
         edit,
     }
 }

@@ -58,6 +58,23 @@ fn a_connection_from_syn_to_last_ack_passes_unchanged_and_is_told_in_order() {
 }
 
 #[test]
+fn a_handshake_outlives_the_longest_pause_between_two_repeats() {
+    // Linux repeats a SYN-ACK after 1, 2, 4, 8, 16 and 32 s, and a client that waits to be spoken to sends
+    // nothing in between: were it forgotten, it would wait for ever.
+    let mut gate = Gate::new();
+    let [syn, syn_ack, ack] = handshake();
+    gate.put(&syn);
+    for pause in [0, 1, 2, 4, 8, 16, 32] {
+        gate.wait(Duration::from_secs(pause));
+        assert_eq!(gate.put(&syn_ack), [syn_ack.crossed()], "after {pause} s");
+    }
+    assert_eq!(gate.put(&ack), [ack.crossed()]);
+    let data = Frame::server(1, 1, PSH | ACK, b"220 ready");
+    assert_eq!(gate.put(&data), [data.crossed()]);
+    assert_eq!(gate.finish().connections(Phase::New), 1);
+}
+
+#[test]
 fn a_retransmission_is_forwarded_and_not_shown_again() {
     let mut gate = Gate::new();
     gate.establish();
