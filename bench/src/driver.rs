@@ -53,6 +53,7 @@ impl<P: Policy> Driver<P> {
     }
 
     /// Lets the worker take everything that arrives.
+    #[inline(never)]
     pub fn take(&mut self) -> Taken {
         self.worker.link_mut().begin();
         let begin = processor_time();

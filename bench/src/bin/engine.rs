@@ -26,6 +26,9 @@ struct Arguments {
     /// Measured time of a round, in milliseconds
     #[arg(long, default_value_t = 1000)]
     round_ms: u64,
+    /// Bursts of a round instead of a time, so that two runs do the same
+    #[arg(long)]
+    bursts: Option<usize>,
     /// Only cases whose name contains this
     #[arg(long, default_value = "")]
     only: String,
@@ -102,7 +105,7 @@ struct Figures {
 
 fn measure<P: Policy>(case: Case, arguments: &Arguments, policy: P) -> anyhow::Result<Figures> {
     let config = Config {
-        flows_max: 1 << 21,
+        flows_max: (case.flows * 2).next_power_of_two(),
         half_open_max: 1 << 12,
         // A million flows have a segment each in flight; where there is no room to remember it, it would not leave.
         retained_bytes_max: 4 << 30,
@@ -114,9 +117,9 @@ fn measure<P: Policy>(case: Case, arguments: &Arguments, policy: P) -> anyhow::R
         turns: Turns::new(case.flows),
     };
     let opening = bench.open()?;
-    bench.run(Duration::from_millis(arguments.round_ms / 4))?; // to warm up
-    let time = Duration::from_millis(arguments.round_ms);
-    let rounds = (0..arguments.rounds.max(1)).map(|_| bench.run(time));
+    let (time, bursts) = (Duration::from_millis(arguments.round_ms), arguments.bursts);
+    bench.run(time / 4, bursts)?; // to warm up
+    let rounds = (0..arguments.rounds.max(1)).map(|_| bench.run(time, bursts));
     let rounds = rounds.collect::<anyhow::Result<_>>()?;
     Ok(Figures { opening, rounds })
 }
@@ -151,9 +154,9 @@ impl<P: Policy> Bench<P> {
     }
 
     /// Data on the flows in turn until `time` has been measured; nanoseconds a packet.
-    fn run(&mut self, time: Duration) -> anyhow::Result<f64> {
+    fn run(&mut self, time: Duration, bursts: Option<usize>) -> anyhow::Result<f64> {
         let (mut spent, mut packets) = (Duration::ZERO, 0);
-        while spent < time {
+        while bursts.map_or(spent < time, |bursts| packets < bursts * BURST) {
             for _ in 0..BURST {
                 let flow = self.turns.next();
                 let talk = &mut self.talk;
