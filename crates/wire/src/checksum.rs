@@ -35,18 +35,11 @@ impl Sum {
         if !blocks.is_empty() {
             sum += Self::blocks(blocks);
         }
-        let (words, rest) = rest.as_chunks::<4>();
+        let (words, rest) = rest.as_chunks::<8>();
         for word in words {
-            sum += u64::from(u32::from_ne_bytes(*word));
+            sum += halves(u64::from_ne_bytes(*word));
         }
-        let (pair, odd) = match *rest {
-            [] => ([0, 0], 0),
-            [a] => ([a, 0], 0),
-            [a, b] => ([a, b], 0),
-            [a, b, c, ..] => ([a, b], c),
-        };
-        sum += u64::from(u16::from_ne_bytes(pair)) + u64::from(u16::from_ne_bytes([odd, 0]));
-        Self(sum)
+        Self(sum + halves(tail(bytes, rest)))
     }
 
     fn blocks(blocks: &[[u8; 32]]) -> u64 {
@@ -89,6 +82,23 @@ impl Sum {
     pub(crate) const fn is_intact(self) -> bool {
         matches!(self.folded(), [0xff, 0xff])
     }
+}
+
+/// The two 32-bit words of a word of 64, added.
+const fn halves(word: u64) -> u64 {
+    (word >> 32) + (word & 0xffff_ffff)
+}
+
+/// The last bytes, fewer than eight, padded with zeros. Where there are eight before their end, those are
+/// read at once and the front ones moved out.
+#[inline]
+fn tail(all: &[u8], rest: &[u8]) -> u64 {
+    let word = if let Some(last) = all.last_chunk::<8>() {
+        u64::from_le_bytes(*last) >> 1 >> (63 - 8 * rest.len())
+    } else {
+        rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    };
+    word.to_le()
 }
 
 /// Changes `field` as the bytes it covers change from `old` to `new`: RFC 1624 equation 3. Both have

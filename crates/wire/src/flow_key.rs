@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// An address and a port.
@@ -52,7 +53,7 @@ pub enum Side {
 
 /// A connection's identity: the same value for both directions, since the lower endpoint (by
 /// address, then port) always comes first.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FlowKey {
     // IPv4 addresses sit in the last four bytes (as in ::ffff:0:0/96); `v6` tells them apart from
     // real IPv6 packets that carry mapped addresses.
@@ -91,6 +92,27 @@ impl FlowKey {
             (Side::High, destination, source)
         };
         (Self { low, high, low_port, high_port, vlans, v6 }, side)
+    }
+
+    /// The same for IPv4 from the numbers in its headers.
+    #[inline]
+    pub(crate) fn from_v4(
+        source: (u32, u16),
+        destination: (u32, u16),
+        vlans: Vlans,
+    ) -> (Self, Side) {
+        let swapped = source > destination;
+        let (low, high) = if swapped { (destination, source) } else { (source, destination) };
+        let octets = |address: u32| (V4_MAPPED | u128::from(address)).to_be_bytes();
+        let key = Self {
+            low: octets(low.0),
+            high: octets(high.0),
+            low_port: low.1,
+            high_port: high.1,
+            vlans,
+            v6: false,
+        };
+        (key, if swapped { Side::High } else { Side::Low })
     }
 
     /// The endpoint on one side.
@@ -132,6 +154,29 @@ impl Side {
     }
 }
 
+/// In words of 64 bits, and for IPv4 only in those that say something: it is done for every packet.
+impl Hash for FlowKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let word = |octets: &[u8; 16], at: usize| {
+            octets.as_chunks::<8>().0.get(at).map_or(0, |word| u64::from_ne_bytes(*word))
+        };
+        let (low, high) = (word(&self.low, 1), word(&self.high, 1));
+        if self.v6 {
+            state.write_u64(word(&self.low, 0));
+            state.write_u64(low);
+            state.write_u64(word(&self.high, 0));
+            state.write_u64(high);
+        } else {
+            // The address is the upper half in memory.
+            state.write_u64(low.to_be() << 32 | high.to_be() & 0xffff_ffff);
+        }
+        let ports = u64::from(self.low_port) << 16 | u64::from(self.high_port);
+        let vlans = u64::from(self.vlans.outer) << 16 | u64::from(self.vlans.inner);
+        state.write_u64(vlans << 32 | ports);
+    }
+}
+
 impl fmt::Debug for FlowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} <-> {}", self.endpoint(Side::Low), self.endpoint(Side::High))?;
@@ -142,6 +187,9 @@ impl fmt::Debug for FlowKey {
         }
     }
 }
+
+/// `::ffff:0:0`, as [`Ipv4Addr::to_ipv6_mapped`] has it.
+const V4_MAPPED: u128 = 0xffff << 32;
 
 fn octets(addr: IpAddr) -> [u8; 16] {
     match addr {

@@ -84,15 +84,22 @@ impl Options {
     pub fn parse(bytes: &[u8]) -> Self {
         match *bytes {
             [] => Self::default(),
-            // What nearly every segment has: NOP, NOP, timestamps.
-            [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3] => Self {
-                timestamps: Some(Timestamps {
-                    value: u32::from_be_bytes([v0, v1, v2, v3]),
-                    echo: u32::from_be_bytes([e0, e1, e2, e3]),
-                }),
-                ..Self::default()
+            _ => match Self::plain_timestamps(bytes) {
+                Some(timestamps) => Self { timestamps: Some(timestamps), ..Self::default() },
+                None => Self::parse_any(bytes),
             },
-            _ => Self::parse_any(bytes),
+        }
+    }
+
+    /// What nearly every segment has: NOP, NOP, timestamps, and nothing else.
+    #[inline]
+    pub(crate) const fn plain_timestamps(bytes: &[u8]) -> Option<Timestamps> {
+        match *bytes {
+            [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3] => Some(Timestamps {
+                value: u32::from_be_bytes([v0, v1, v2, v3]),
+                echo: u32::from_be_bytes([e0, e1, e2, e3]),
+            }),
+            _ => None,
         }
     }
 

@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use crate::checksum::{Checksum, same};
 use crate::parse::{self, pseudo_header};
-use crate::{Headers, IpVersion, LinkHeader, Options, Refusal};
+use crate::{Headers, IpVersion, LinkHeader, Options, Refusal, Timestamps};
 
 /// A frame with one whole TCP segment, and where its headers are.
 #[derive(Debug)]
@@ -72,6 +72,20 @@ impl<F: AsRef<[u8]>> Packet<F> {
     pub fn options(&self) -> Options {
         let first = usize::from(self.headers.tcp) + 20;
         Options::parse(self.bytes(first..usize::from(self.headers.payload)))
+    }
+
+    /// The timestamps, where there are no other options: as in nearly all segments. None if there are.
+    #[must_use]
+    #[inline]
+    pub fn plain_timestamps(&self) -> Option<Option<Timestamps>> {
+        match self.headers.payload - self.headers.tcp {
+            20 => Some(None),
+            32 => Options::plain_timestamps(
+                self.bytes(usize::from(self.headers.tcp) + 20..usize::from(self.headers.payload)),
+            )
+            .map(Some),
+            _ => None,
+        }
     }
 
     /// What the TCP checksum says. One pass over the segment.
