@@ -29,8 +29,13 @@ impl<T: Keyed> Store<T> {
         self.table.touch_buckets(hash);
     }
 
-    pub(crate) fn touch_record(&self, hash: u64) {
-        self.table.touch_record(hash);
+    pub(crate) fn touch_record(&self, hash: u64) -> Option<u32> {
+        self.table.touch_record(hash)
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, number: u32, key: &FlowKey) -> bool {
+        self.table.is(number, key)
     }
 
     pub(crate) fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
