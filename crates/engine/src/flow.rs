@@ -7,6 +7,7 @@ mod end;
 mod gap;
 mod in_flight;
 mod promise;
+mod quick;
 mod remedy;
 mod resume;
 mod small;
@@ -63,6 +64,8 @@ pub(crate) struct Flow<F> {
     /// Bytes of it may have crossed unseen since its last packet.
     bypassed: bool,
     course: Course,
+    /// Nothing is special about it: packets that are as nearly all are go the short way.
+    plain: bool,
     unanswered: Unanswered,
     gaps: Option<Box<Gaps>>,
     /// As the worker last saw it, so that it notices a change.
@@ -133,6 +136,7 @@ impl<F: Frame> Flow<F> {
             conflicted: false,
             bypassed: false,
             course: Course::Followed,
+            plain: false,
             unanswered: Unanswered::default(),
             gaps: None,
             recorded,

@@ -125,17 +125,30 @@ impl Identity {
         neighbours: &mut Neighbours,
         now: Timestamp,
     ) {
-        self.last_seen = now;
-        let traffic = &mut self.traffic[direction];
-        if traffic.packets.is_multiple_of(ROUTE_PACKETS) {
+        if self.looks_at_route(direction) {
             // The time to live only grows: what one short-lived packet shows must not be what a RST of
             // ours is sent with.
-            let ttl = if traffic.packets > 0 { self.routes[direction].ttl } else { 0 };
+            let ttl =
+                if self.traffic[direction].packets > 0 { self.routes[direction].ttl } else { 0 };
             let route = Route::of(packet, port, neighbours);
             self.routes[direction] = Route { ttl: route.ttl.max(ttl), ..route };
         }
+        self.count(direction, packet.ip_len(), now);
+    }
+
+    /// Whether the next packet of a direction is one whose route is looked at.
+    #[inline]
+    pub(crate) fn looks_at_route(&self, direction: Direction) -> bool {
+        self.traffic[direction].packets.is_multiple_of(ROUTE_PACKETS)
+    }
+
+    /// Counts a packet.
+    #[inline]
+    pub(crate) fn count(&mut self, direction: Direction, ip_len: u32, now: Timestamp) {
+        self.last_seen = now;
+        let traffic = &mut self.traffic[direction];
         traffic.packets += 1;
-        traffic.bytes += u64::from(packet.ip_len());
+        traffic.bytes += u64::from(ip_len);
     }
 
     /// The connection as rules see it.

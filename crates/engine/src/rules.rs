@@ -79,6 +79,13 @@ impl<P: Policy> Rules<P> {
         self.interest.contains(Interest::EDIT_DATA)
     }
 
+    /// Whether a packet that is as nearly all are may go the short way: nobody wants to see it before its
+    /// flow does, and nobody changes what it brings.
+    #[inline]
+    pub(crate) const fn allows_short_way(&self) -> bool {
+        !self.interest.intersects(Interest::RECEIVE_PACKET.union(Interest::EDIT_DATA))
+    }
+
     pub(crate) fn new_connection<L: Link>(
         &mut self,
         about: &mut Identity,

@@ -206,8 +206,7 @@ impl<B: Payload> Reassembler<B> {
     pub fn push(&mut self, seq: Seq, fin: bool, buffer: B, gap: Gap, limits: &Limits) -> Push<B> {
         let len = length(&buffer);
         if seq == self.next && !fin && len > 0 && self.waiting.is_none() && !self.finished {
-            self.next += len;
-            self.position += u64::from(len);
+            self.append(len);
             return Push::Ready(Ready {
                 buffer,
                 fresh: 0..len,
@@ -218,6 +217,22 @@ impl<B: Payload> Reassembler<B> {
             });
         }
         self.push_slow(seq, fin, buffer, gap, limits)
+    }
+
+    /// Whether nothing waits and nothing ends it, so that [`Reassembler::append`] may be used.
+    #[must_use]
+    #[inline]
+    pub const fn is_plain(&self) -> bool {
+        self.waiting.is_none() && !self.finished
+    }
+
+    /// Commits `len` bytes that come next, without their buffer: what [`Reassembler::push`] does with one
+    /// that is in order. The stream [is plain](Reassembler::is_plain).
+    #[inline]
+    pub fn append(&mut self, len: u32) {
+        debug_assert!(self.is_plain());
+        self.next += len;
+        self.position += u64::from(len);
     }
 
     /// Gives up the bytes before `seq`, which the receiver has without us: only for a connection that

@@ -1,5 +1,8 @@
 mod control;
 mod data;
+mod quick;
+
+pub use quick::Plain;
 
 use std::ops::Range;
 

@@ -64,6 +64,8 @@ pub struct Worker<L: Link, P> {
     // Scratch, empty between turns; here so that no turn allocates.
     frames: Vec<L::Frame>,
     arrivals: Vec<Arrival<L::Frame>>,
+    /// The numbers of the flows that they probably belong to.
+    foreseen: Vec<Option<u32>>,
     notices: Vec<Notice<L::Frame>>,
     handed: Vec<(L::Frame, Port)>,
     /// What has still to be done with frames that rules look at one by one; the newest is the next.
@@ -159,6 +161,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             refusals: Rate::new(REFUSALS_PER_SECOND_MAX),
             frames: Vec::with_capacity(batch),
             arrivals: Vec::with_capacity(arrivals),
+            foreseen: Vec::with_capacity(arrivals),
             notices: Vec::with_capacity(arrivals),
             handed: Vec::with_capacity(arrivals),
             pending: Vec::new(),

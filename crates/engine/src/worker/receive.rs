@@ -137,12 +137,13 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     /// 3. Loads what stage 4 will read, for all packets before any.
-    pub(super) fn look_ahead(&self) {
+    pub(super) fn look_ahead(&mut self) {
         for arrival in &self.arrivals {
             self.flows.touch_buckets(arrival.hash);
         }
+        self.foreseen.clear();
         for arrival in &self.arrivals {
-            self.flows.touch_record(arrival.hash);
+            self.foreseen.push(self.flows.touch_record(arrival.hash));
         }
     }
 

@@ -3,7 +3,7 @@
 use tollgate_link::Link;
 use tollgate_policy::{PacketView, Phase, Policy, Verdict};
 use tollgate_tcp::{Segment, Tracker};
-use tollgate_wire::{Flags, Side, Timestamp};
+use tollgate_wire::{Flags, Packet, Side, Timestamp};
 
 use super::expire::GAP_LOOK;
 use super::{Arrival, Worker, split};
@@ -23,7 +23,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 if !self.notices.is_empty() {
                     self.notices_before(number, now);
                 }
-                self.packet(arrival, now);
+                let foreseen = self.foreseen.get(number).copied().flatten();
+                self.packet(arrival, foreseen, now);
             }
             self.notices_before(usize::MAX, now);
             if !one_by_one || !self.next_arrival(now) {
@@ -34,15 +35,46 @@ impl<L: Link, P: Policy> Worker<L, P> {
         self.arrivals = arrivals;
     }
 
-    fn packet(&mut self, arrival: Arrival<L::Frame>, now: Timestamp) {
+    /// `foreseen` is the number of the flow that it probably belongs to.
+    fn packet(&mut self, arrival: Arrival<L::Frame>, foreseen: Option<u32>, now: Timestamp) {
         let key = &arrival.packet.headers().key;
-        if let Some(number) = self.flows.find(arrival.hash, key) {
-            self.flow_packet(number, arrival, now);
+        let foreseen = foreseen.filter(|&number| self.flows.is(number, key));
+        if let Some(number) = foreseen.or_else(|| self.flows.find(arrival.hash, key)) {
+            match self.short_way(number, &arrival.packet, now) {
+                Some(Verdict::Accept) => self.ports.forward(arrival.packet, arrival.port.peer()),
+                Some(verdict) => self.refused(number, arrival.packet, verdict, now),
+                None => self.flow_packet(number, arrival, now),
+            }
         } else if let Some(number) = self.half_open.find(arrival.hash, key) {
             self.handshake_packet(number, arrival, now);
         } else {
             self.first_packet(arrival, now);
         }
+    }
+
+    /// What is to become of a packet that is as nearly all are; none, and nothing has happened, if it is not.
+    #[inline]
+    fn short_way(
+        &mut self,
+        number: u32,
+        packet: &Packet<L::Frame>,
+        now: Timestamp,
+    ) -> Option<Verdict> {
+        if !self.rules.allows_short_way() {
+            return None;
+        }
+        let (flows, mut context) = split(self, now);
+        flows.get_mut(number)?.take_plain(&mut context, packet)
+    }
+
+    #[cold]
+    fn refused(&mut self, number: u32, packet: Packet<L::Frame>, verdict: Verdict, now: Timestamp) {
+        self.ports.drop(packet.into_frame(), Reason::Refused(verdict));
+        let (flows, mut context) = split(self, now);
+        if let Some(flow) = flows.get_mut(number) {
+            flow.refused(&mut context, verdict);
+        }
+        self.settle(number, now);
     }
 
     fn flow_packet(&mut self, number: u32, arrival: Arrival<L::Frame>, now: Timestamp) {
@@ -69,10 +101,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let (flows, mut context) = split(self, now);
         let Some(flow) = flows.get_mut(number) else { return };
         let standing = flow.standing();
-        if standing == flow.recorded {
+        let before = std::mem::replace(&mut flow.recorded, standing);
+        flow.look();
+        if standing == before {
             return;
         }
-        let before = std::mem::replace(&mut flow.recorded, standing);
         if standing == Standing::Live(tollgate_tcp::State::TimeWait) {
             // Haka tells the end here, not when the entry goes.
             flow.end(&mut context, Phase::Closed);

@@ -8,6 +8,7 @@ pub(crate) mod reassembly;
 pub(crate) mod segments;
 pub(crate) mod stacks;
 pub(crate) mod trip;
+pub(crate) mod twin;
 pub(crate) mod witness;
 
 /// Built with `FUZZ_TRACE` set, targets tell what comes and goes.
@@ -17,6 +18,9 @@ pub(crate) const TRACE: bool = option_env!("FUZZ_TRACE").is_some();
 mod tests {
     use std::fs;
     use std::path::Path;
+
+    use rand::rngs::SmallRng;
+    use rand::{Rng, RngCore, SeedableRng};
 
     /// Runs everything that is kept for a target.
     fn replay(target: &str, run: impl Fn(&[u8])) {
@@ -37,6 +41,18 @@ mod tests {
     #[test]
     fn segments_that_were_found_stay_fixed() {
         replay("segments", super::segments::run);
+    }
+
+    /// What is kept was grown for other ends; here the short way is held against the long one.
+    #[test]
+    fn segments_at_random_fare_the_same_on_the_short_way() {
+        let mut rng = SmallRng::seed_from_u64(5);
+        for _ in 0..400 {
+            let mut bytes = vec![0; rng.random_range(100..600)];
+            rng.fill_bytes(&mut bytes);
+            bytes[0] &= !128; // No second worker behind it: that is another question.
+            super::segments::run(&bytes);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tollgate_wire::{Endpoint, Timestamp};
 
 use super::naive;
 use super::trip::Trip;
+use super::twin::Twin;
 use super::witness::{Shown, Witness};
 use crate::common::{ACK, FIN, Frame, PSH, Program, RST, SYN, Seen, small};
 
@@ -36,6 +37,7 @@ pub(crate) fn run(bytes: &[u8]) {
 struct Run {
     worker: Worker<MemoryLink, Witness>,
     second: Option<Worker<MemoryLink, Witness>>,
+    twin: Twin,
     config: Config,
     now: Timestamp,
     talks: [Talk; 2],
@@ -127,6 +129,7 @@ impl Run {
         let mut run = Self {
             worker: worker(config.clone()),
             second: (bounds & 128 != 0).then(|| worker(roomy)),
+            twin: Twin::new(config.clone()),
             config,
             now: Timestamp::from_secs(1_000_000),
             talks: [
@@ -169,8 +172,10 @@ impl Run {
                 let worker = &mut self.worker;
                 if self.second.is_none() && operation & 16 == 0 {
                     worker.policy_mut().on_packet = verdict;
+                    self.twin.on_packet(verdict);
                 } else if self.second.is_none() {
                     worker.policy_mut().on_data = verdict;
+                    self.twin.on_data(verdict);
                 }
             }
             0 => {
@@ -218,6 +223,7 @@ impl Run {
             for port in Port::BOTH {
                 assert!(self.worker.link_mut().sent(port).is_empty(), "damage has left");
             }
+            self.twin.inject(port, &bytes, self.now, &self.worker, &[]);
             assert_eq!(self.worker.policy().events, before, "damage was shown");
         }
     }
@@ -347,6 +353,7 @@ impl Run {
         if let Some(second) = &mut self.second {
             second.poll(self.now);
         }
+        self.twin.rest(self.now);
     }
 
     fn flows(&self) -> u64 {
@@ -387,6 +394,7 @@ impl Run {
         for port in Port::BOTH {
             left.extend(self.worker.link_mut().sent(port).into_iter().map(|bytes| (port, bytes)));
         }
+        self.twin.inject(port, bytes, self.now, &self.worker, &left);
         for (port, bytes) in &left {
             self.look(talk, *port, bytes, reset && !forged);
         }

@@ -6,7 +6,7 @@ use tollgate_policy::{Data, Flow, FlowId, Interest, PacketView, Policy, Reports,
 use tollgate_wire::{Direction, Endpoint};
 
 /// What rules have been shown of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shown {
     /// Bytes of the first to send a SYN, and of the other.
     pub(crate) bytes: [Vec<u8>; 2],
@@ -27,6 +27,8 @@ pub(crate) struct Witness {
     /// Answers to the next events.
     pub(crate) on_packet: Verdict,
     pub(crate) on_data: Verdict,
+    /// It does not want to see packets, so that those which are as nearly all are go the short way.
+    pub(crate) hurries: bool,
     /// Events so far.
     pub(crate) events: u64,
 }
@@ -50,7 +52,8 @@ impl Witness {
 
 impl Policy for Witness {
     fn interest(&self) -> Interest {
-        Interest::EVENTS
+        let packets = if self.hurries { Interest::empty() } else { Interest::RECEIVE_PACKET };
+        Interest::EVENTS.difference(Interest::RECEIVE_PACKET) | packets
     }
 
     fn new_connection(

@@ -1,0 +1,135 @@
+//! The short way through a flow, for what nearly all packets are: the next bytes of a stream, or a bare
+//! acknowledgment, in an open connection about which there is nothing special.
+//!
+//! It does what the long way does with such a packet, and asks no question whose answer is known: that a
+//! flow is plain is found out when a packet has gone the long way, and kept as one bit. A packet that
+//! does not fit is left as it was, and goes the long way.
+
+use tollgate_link::{Frame, Link};
+use tollgate_policy::{Data, Policy, Verdict};
+use tollgate_tcp::Plain;
+use tollgate_wire::{Direction, Flags, Headers, Packet, Timestamps};
+
+use super::{Context, Course, Flow};
+use crate::identity::Standing;
+
+impl<F: Frame> Flow<F> {
+    /// Finds out whether there is nothing special about the flow. To be called whenever something may have
+    /// changed but its numbers.
+    pub(crate) fn look(&mut self) {
+        self.plain = self.is_plain();
+    }
+
+    fn is_plain(&self) -> bool {
+        let streams = Direction::BOTH.map(|direction| &self.streams[direction]);
+        self.course == Course::Followed
+            && !self.bypassed
+            && self.edited.is_none()
+            && self.gaps.is_none()
+            && self.reset.is_none()
+            && self.farewell.is_none()
+            && self.about.zombie.is_none()
+            && self.recorded == self.standing()
+            && self.tracker.is_plain()
+            && streams.iter().all(|stream| stream.is_plain())
+            && matches!(self.recorded, Standing::Live(_) | Standing::Bypassed(_))
+    }
+
+    /// Takes a packet the short way, and says what is to become of it; none, and nothing has changed, if it
+    /// must go the long way. Only where nobody wants to see packets or change data.
+    #[inline]
+    pub(crate) fn take_plain<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        packet: &Packet<F>,
+    ) -> Option<Verdict> {
+        let headers = packet.headers();
+        let direction = self.about.direction(headers.source);
+        let timestamps = plain_timestamps(packet)?;
+        let len = headers.payload_len();
+        if !self.plain || self.about.looks_at_route(direction) || !self.fits(cx, headers, direction)
+        {
+            return None;
+        }
+        debug_assert!(self.is_plain(), "{self:?}");
+        let Headers { seq, ack, window, .. } = *headers;
+        let segment = Plain { seq, ack, window, len, timestamps };
+        if !self.tracker.take_plain(direction, &segment, cx.now) {
+            return None;
+        }
+        self.about.count(direction, packet.ip_len(), cx.now);
+        let sent = direction.reverse();
+        if self.kept[sent].is_some() {
+            cx.retained.acknowledged(&mut self.kept[sent], self.tracker.acknowledged(sent));
+        }
+        if len == 0 {
+            return Some(Verdict::Accept);
+        }
+        debug_assert_eq!(seq, self.streams[direction].next());
+        self.streams[direction].append(len);
+        Some(self.show_plain(cx, packet, direction))
+    }
+
+    /// Whether a packet may leave as it is, whatever the tracker says.
+    #[inline]
+    fn fits<L: Link<Frame = F>, P: Policy>(
+        &self,
+        cx: &Context<'_, L, P>,
+        headers: &Headers,
+        direction: Direction,
+    ) -> bool {
+        let len = headers.payload_len();
+        len == 0
+            || (headers.ttl >= self.about.routes[direction].ttl
+                && (!cx.rules.wants_data() || cx.retained.may_leave(&self.kept[direction], len)))
+    }
+
+    /// Shows the payload of a packet to whom wants to see it, and remembers it when it leaves.
+    #[inline]
+    fn show_plain<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        packet: &Packet<F>,
+        direction: Direction,
+    ) -> Verdict {
+        let headers = packet.headers();
+        let mut verdict = Verdict::Accept;
+        let wanted = cx.rules.wants_data();
+        if wanted {
+            let end = self.streams[direction].offset();
+            let mut data = Data::new(end - u64::from(headers.payload_len()), false);
+            data.push(packet.payload());
+            verdict = self.show(cx, &mut data, direction);
+        }
+        if verdict != Verdict::Accept {
+            return verdict;
+        }
+        self.tracker.forwarded(direction, headers.seq + headers.payload_len());
+        if wanted {
+            cx.retained.record(&mut self.kept[direction], headers.seq, packet.payload());
+        } else if self.kept[direction].is_some() {
+            cx.retained.forget(&mut self.kept[direction]);
+        }
+        Verdict::Accept
+    }
+
+    /// What is left to do with a flow whose packet was refused on the short way.
+    #[cold]
+    pub(crate) fn refused<L: Link<Frame = F>, P: Policy>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        verdict: Verdict,
+    ) {
+        self.condemn(cx, verdict);
+    }
+}
+
+/// The timestamps of a segment whose control bits and options are those of nearly all; none if it has others.
+#[inline]
+fn plain_timestamps<F: Frame>(packet: &Packet<F>) -> Option<Option<Timestamps>> {
+    const FREE: Flags = Flags::PSH.union(Flags::ECE).union(Flags::CWR).union(Flags::AE);
+    if packet.headers().flags.difference(FREE) != Flags::ACK {
+        return None;
+    }
+    packet.plain_timestamps()
+}
