@@ -4,6 +4,8 @@
 //! A half-open connection that a rule refused stays here too, for its stragglers, so that a flood of
 //! *refused* SYNs is bounded in the same way.
 
+use std::time::Duration;
+
 use tollgate_tcp::{Handshake, Segment, Timeouts};
 use tollgate_wire::{Direction, Flags, FlowKey, PerDirection, Seq, Timestamp};
 
@@ -88,9 +90,19 @@ impl HalfOpen {
 
     /// When it is to be forgotten if nothing more comes.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Timestamp {
-        self.about.last_seen + self.standing().timeout(timeouts)
+        self.about.last_seen + self.timeout(timeouts)
+    }
+
+    /// How long it may be silent. A refused one need not be remembered for longer than a handshake: a SYN that
+    /// is repeated is asked about again. So who knocks at closed doors does not fill the table.
+    pub(crate) fn timeout(&self, timeouts: &Timeouts) -> Duration {
+        let timeout = self.standing().timeout(timeouts);
+        if self.about.zombie.is_some() { timeout.min(REFUSED_MAX) } else { timeout }
     }
 }
+
+/// Longer than the pauses between two SYN-ACKs (32 s of Linux), which would be of no connection then.
+const REFUSED_MAX: Duration = Duration::from_secs(60);
 
 /// Chooses whom to give up. Not for secrets: whoever could predict it gains a half-open entry more.
 #[derive(Debug)]

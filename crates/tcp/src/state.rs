@@ -83,13 +83,18 @@ impl Timeouts {
         }
     }
 
-    /// The same under memory pressure: half-open and idle connections go first.
+    /// The same under memory pressure: half-open, idle and closed connections go first. What was refused
+    /// stays remembered, or an attacker who fills the table would have it forgotten.
     #[must_use]
     pub fn under_pressure(self) -> Self {
+        let at_most = |timeout: Duration, seconds| timeout.min(Duration::from_secs(seconds));
         Self {
-            syn_sent: self.syn_sent.min(Duration::from_secs(5)),
-            syn_received: self.syn_received.min(Duration::from_secs(5)),
-            established: self.established.min(Duration::from_secs(600)),
+            syn_sent: at_most(self.syn_sent, 5),
+            syn_received: at_most(self.syn_received, 5),
+            established: at_most(self.established, 600),
+            half_closed: at_most(self.half_closed, 300),
+            closing: at_most(self.closing, 60),
+            time_wait: at_most(self.time_wait, 10),
             ..self
         }
     }
@@ -102,12 +107,18 @@ impl Default for Timeouts {
             // client that waits to be spoken to sends nothing else once it has sent its ACK.
             syn_sent: Duration::from_secs(60),
             syn_received: Duration::from_secs(60),
-            established: Duration::from_secs(3600),
-            half_closed: Duration::from_secs(300),
-            closing: Duration::from_secs(30),
+            // Longer than the two hours before the first keep-alive (RFC 9293 section 3.8.4; RFC 5382 section 5
+            // gives four minutes more). One end's FIN takes nothing from the other, who may compute for long.
+            established: Duration::from_secs(7440),
+            half_closed: Duration::from_secs(7440),
+            // Two of the longest pauses between repeats, 120 s, and some: one repeat may be lost before us,
+            // and it may carry the last data.
+            closing: Duration::from_secs(300),
             time_wait: Duration::from_secs(60),
             reset: Duration::from_secs(10),
-            zombie: Duration::from_secs(60),
+            // As for `closing`: forgotten earlier, a repeat of what was refused would be of no connection, and
+            // those may be let pass.
+            zombie: Duration::from_secs(300),
         }
     }
 }
@@ -132,5 +143,7 @@ mod tests {
         assert_eq!(pressed.of(State::SynSent), Duration::from_secs(5));
         assert_eq!(pressed.of(State::SynReceived), Duration::from_secs(5));
         assert_eq!(pressed.of(State::Established), Duration::from_secs(600));
+        assert_eq!(pressed.of(State::TimeWait), Duration::from_secs(10));
+        assert_eq!(pressed.zombie, calm.zombie);
     }
 }

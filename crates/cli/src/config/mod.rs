@@ -9,6 +9,8 @@ mod metrics_address;
 mod read;
 mod remedy;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tollgate_policy::Living;
 
@@ -151,21 +153,21 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// After the SYN. Default: 10.
+    /// After the SYN. Default: 60.
     pub syn_sent_s: u32,
-    /// After the SYN-ACK. Default: 10.
+    /// After the SYN-ACK. Default: 60.
     pub syn_received_s: u32,
-    /// Established and idle. Keep-alives count as life (Linux sends none before 7200 s, and only where asked). Default: 3600.
+    /// Established and idle. Keep-alives count as life (Linux sends none before 7200 s, and only where asked). Default: 7440.
     pub established_s: u32,
-    /// One end has closed. Default: 300.
+    /// One end has closed, and the other may still send. Default: 7440.
     pub half_closed_s: u32,
-    /// Both have closed, the last ACK is missing. Default: 30.
+    /// Both have closed, the last ACK is missing. Default: 300.
     pub closing_s: u32,
     /// Closed: late copies are still recognized. Default: 60.
     pub time_wait_s: u32,
     /// Ended by an endpoint's RST. Default: 10.
     pub reset_s: u32,
-    /// Dropped or reset by a rule: its packets are silently dropped for so long. Default: 60.
+    /// Dropped or reset by a rule: its packets are silently dropped for so long. Default: 300.
     pub zombie_s: u32,
     /// A gap that nobody fills while its stream does not move on. With little room left for what waits
     /// (15 of 16 frames of a worker used), 3 at most. Default: 60.
@@ -297,19 +299,23 @@ impl Default for Limits {
     }
 }
 
+/// Those of the engine, where it says why.
 impl Default for Timeouts {
     fn default() -> Self {
+        let timeouts = tollgate_tcp::Timeouts::default();
+        let remedies = tollgate_engine::Remedies::default();
+        let seconds = |timeout: Duration| u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
         Self {
-            syn_sent_s: 10,
-            syn_received_s: 10,
-            established_s: 3600,
-            half_closed_s: 300,
-            closing_s: 30,
-            time_wait_s: 60,
-            reset_s: 10,
-            zombie_s: 60,
-            gap_timeout_s: 60,
-            unanswered_s: 1,
+            syn_sent_s: seconds(timeouts.syn_sent),
+            syn_received_s: seconds(timeouts.syn_received),
+            established_s: seconds(timeouts.established),
+            half_closed_s: seconds(timeouts.half_closed),
+            closing_s: seconds(timeouts.closing),
+            time_wait_s: seconds(timeouts.time_wait),
+            reset_s: seconds(timeouts.reset),
+            zombie_s: seconds(timeouts.zombie),
+            gap_timeout_s: seconds(remedies.gap),
+            unanswered_s: seconds(remedies.unanswered),
         }
     }
 }

@@ -100,7 +100,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             record.about.last_seen = record.about.last_seen.min(now);
             let deadline = record.deadline(&timeouts);
             if deadline > now {
-                let look = now + record.standing().timeout(&self.pressed);
+                let look = now + record.timeout(&self.pressed);
                 self.half_open.arm(number, deadline.min(look), now);
             } else {
                 self.close_half_open(number, Phase::Expired, now);

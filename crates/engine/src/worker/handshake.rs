@@ -29,7 +29,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         about.received(Direction::ToServer, &packet, port, &mut self.ports.neighbours, now);
         let mut record = HalfOpen::new(about, handshake);
         record.note_terms(Direction::ToServer, &syn);
-        let timeout = record.standing().timeout(&self.pressed);
+        let timeout = record.timeout(&self.pressed);
         let Ok(number) = self.half_open.open(hash, record, timeout, now) else {
             let full = Reason::Cause(Cause::HalfOpenFull);
             return self.ports.drop(packet.into_frame(), full);

@@ -98,6 +98,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// After a packet: if the flow's standing has changed, its timer may have to go off sooner, and
     /// its end may have to be told.
     pub(super) fn settle(&mut self, number: u32, now: Timestamp) {
+        // As soon as under pressure, which may come at any time.
+        let timeouts = self.pressed;
         let (flows, mut context) = split(self, now);
         let Some(flow) = flows.get_mut(number) else { return };
         let standing = flow.standing();
@@ -110,11 +112,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
             // Haka tells the end here, not when the entry goes.
             flow.end(&mut context, Phase::Closed);
         }
-        let timeouts = &context.config.timeouts;
-        let deadline = flow.deadline(timeouts);
+        let deadline = flow.deadline(&timeouts);
         if let Some(again) = flow.next_farewell() {
             flows.arm(number, again, now);
-        } else if standing.timeout(timeouts) < before.timeout(timeouts) {
+        } else if standing.timeout(&timeouts) < before.timeout(&timeouts) {
             flows.arm(number, deadline, now);
         }
         self.count_standing(Some(before), Some(standing));

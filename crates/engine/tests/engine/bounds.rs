@@ -169,7 +169,7 @@ fn traffic_keeps_a_connection_alive_without_a_timer_being_touched() {
         let data = Frame::client(1 + minute, 1, ACK, b"x");
         assert_eq!(gate.put(&data), [data.crossed()], "minute {minute}");
     }
-    gate.wait(Duration::from_secs(3601));
+    gate.wait(Duration::from_secs(7441));
     assert_eq!(gate.worker.gauges().flows, [0; 7]);
     gate.finish();
 }
@@ -182,14 +182,14 @@ fn expiry_drops_what_was_held() {
     let beyond = Frame::client(100, 1, ACK, &[7; 300]);
     assert_eq!(gate.put(&beyond), [beyond.crossed()]);
     assert_eq!(gate.worker.gauges().held_bytes, 300);
-    gate.wait(Duration::from_secs(3601));
+    gate.wait(Duration::from_secs(7441));
     assert_eq!(gate.worker.gauges().held_bytes, 0);
     gate.finish();
 
     let mut gate = Gate::editing(small());
     gate.establish();
     assert_eq!(gate.put(&beyond), [beyond.asked(1)]);
-    gate.wait(Duration::from_secs(3601));
+    gate.wait(Duration::from_secs(7441));
     assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::Expired)), 1);
 }
 
@@ -261,7 +261,7 @@ fn copies_of_what_left_early_are_bounded_for_a_flow_and_for_all() {
         let rst = Frame::client(2, 1, RST, b"").between(&client(number), crate::common::SERVER);
         gate.put(&rst);
     }
-    gate.wait(Duration::from_secs(3601));
+    gate.wait(Duration::from_secs(7441));
     let gauges = gate.worker.gauges();
     assert_eq!((gauges.held_bytes, gauges.held_extents), (0, 0));
     let counters = gate.finish();

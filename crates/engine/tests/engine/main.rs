@@ -24,6 +24,7 @@ mod hostile;
 mod icmp;
 mod normal;
 mod packets;
+mod patience;
 mod recovery;
 mod remedies;
 mod simulation;

@@ -153,13 +153,13 @@ fn stragglers_after_a_reset_are_answered_at_a_rate_and_a_new_syn_gets_through() 
 }
 
 #[test]
-fn after_a_minute_a_dropped_connection_is_forgotten_and_its_packets_raise_alerts() {
+fn after_five_minutes_a_dropped_connection_is_forgotten_and_its_packets_raise_alerts() {
     let mut gate = Gate::new();
     gate.establish();
     gate.policy().on_packet = Verdict::Drop;
     gate.put(&Frame::client(1, 1, ACK, b""));
     assert_eq!(gate.worker.gauges().zombies, 1);
-    gate.wait(Duration::from_secs(59));
+    gate.wait(Duration::from_secs(299));
     assert_eq!(gate.worker.gauges().zombies, 1);
     gate.wait(Duration::from_secs(2));
     assert_eq!(gate.worker.gauges().zombies, 0);

@@ -27,7 +27,7 @@ pub(super) const SCRIPTS: &[Script] = &[
     ("A08", || {
         let mut gate = established();
         pass_all(&mut gate, &[c(5, "BBBB"), Frame::client(9, 1, FIN | ACK, b"")]);
-        assert_eq!(gate.wait(Duration::from_secs(3601)), []);
+        assert_eq!(gate.wait(Duration::from_secs(7441)), []);
         assert_eq!(gate.turn(), []);
         assert_eq!(up(&mut gate), "");
         assert_eq!(gate.worker.gauges().held_bytes, 0);
