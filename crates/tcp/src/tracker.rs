@@ -26,6 +26,8 @@ pub struct Tracker {
     /// Whose end of this connection may be gone, since when in [`moment`]s.
     doubt: Option<Direction>,
     doubt_since: u32,
+    /// Whose FIN was the first.
+    closed_first: Option<Direction>,
     /// Both sides sent timestamps on their SYNs, so that PAWS holds.
     timestamps: bool,
     /// Both sides sign their segments, so that none can be changed or forged.
@@ -97,6 +99,7 @@ impl Tracker {
             late_syn_seen: false,
             doubt: None,
             doubt_since: 0,
+            closed_first: None,
             timestamps,
             signed,
             midstream: false,
@@ -191,6 +194,9 @@ impl Tracker {
         let half = &mut self.halves[direction];
         debug_assert!(self.midstream || edge.at_or_after(half.next), "what is committed stays");
         half.commit(edge, fin);
+        if fin {
+            self.closed_first.get_or_insert(direction);
+        }
     }
 
     /// Tells the contiguous edge of what has left in `direction` towards its receiver.

@@ -7,7 +7,7 @@ use tollgate_engine::{Config, Midstream};
 use tollgate_policy::Verdict;
 use tollgate_tcp::State;
 
-use crate::common::{ACK, FIN, Frame, Gate, PSH, SYN, Seen, handshake, small};
+use crate::common::{ACK, FIN, Frame, Gate, PSH, RST, SYN, Seen, handshake, small};
 
 /// Pauses between the repeats of a Linux sender: doubled from 200 ms on, to 120 s at most
 /// (`TCP_RTO_MAX`), fifteen times.
@@ -38,6 +38,12 @@ fn closed() -> Gate {
     }
     assert_eq!(gate.events().last().unwrap(), "end time_wait");
     gate
+}
+
+fn stamped(frame: Frame, value: u32, echo: u32) -> Frame {
+    let mut options = vec![1, 1, 8, 10];
+    options.extend([value.to_be_bytes(), echo.to_be_bytes()].concat());
+    Frame { options, ..frame }
 }
 
 #[test]
@@ -138,6 +144,107 @@ fn a_simultaneous_close_ends_in_peace() {
         pass(&mut gate, &frame);
     }
     assert_eq!(gate.events().last().unwrap(), "end time_wait");
+    gate.finish();
+}
+
+/// The client has closed first, so the server remembers nothing: behind an address translator another
+/// client gets the port, and its numbers have nothing to do with the first one's.
+#[test]
+fn the_port_of_who_closed_first_may_be_used_again_at_once_with_any_number() {
+    for isn in [1_000_000, 1_u32.wrapping_sub(1_000_000), 1, 0] {
+        let mut gate = closed();
+        gate.wait(Duration::from_millis(1));
+        let syn = Frame::client(isn, 0, SYN, b"");
+        pass(&mut gate, &syn);
+        let syn_ack = Frame::server(7_000_000, isn.wrapping_add(1), SYN | ACK, b"");
+        pass(&mut gate, &syn_ack);
+        pass(&mut gate, &Frame::client(isn.wrapping_add(1), 7_000_001, ACK, b""));
+        let data = Frame::client(isn.wrapping_add(1), 7_000_001, PSH | ACK, b"anew");
+        pass(&mut gate, &data);
+        assert_eq!(gate.events().last().unwrap(), "data up anew", "{isn}");
+        gate.finish();
+    }
+}
+
+/// The same with clocks: the next client's may be behind.
+#[test]
+fn nor_need_its_clock_go_on() {
+    let mut gate = Gate::new();
+    let [syn, syn_ack, ack] = handshake();
+    for frame in [
+        stamped(syn, 900_000, 0),
+        stamped(syn_ack, 5, 900_000),
+        stamped(ack, 900_000, 5),
+        stamped(Frame::client(1, 1, FIN | ACK, b""), 900_001, 5),
+        stamped(Frame::server(1, 2, FIN | ACK, b""), 6, 900_001),
+        stamped(Frame::client(2, 2, ACK, b""), 900_002, 6),
+        stamped(Frame::client(u32::MAX - 5000, 0, SYN, b""), 17, 0),
+        stamped(Frame::server(7_000_000, u32::MAX - 4999, SYN | ACK, b""), 9, 17),
+        stamped(Frame::client(u32::MAX - 4999, 7_000_001, ACK, b""), 18, 9),
+    ] {
+        pass(&mut gate, &frame);
+    }
+    gate.finish();
+}
+
+/// The last ACK was lost beyond us, so the server still waits for it: it challenges the next SYN, the
+/// client's RST ends the old connection, and the SYN that is repeated opens.
+#[test]
+fn the_next_connection_finds_the_server_still_waiting_for_the_last_ack() {
+    let mut gate = closed();
+    let syn = Frame::client(1_000_000, 0, SYN, b"");
+    pass(&mut gate, &syn);
+    pass(&mut gate, &Frame::server(2, 2, ACK, b""));
+    pass(&mut gate, &Frame::client(2, 0, RST, b""));
+    gate.wait(Duration::from_secs(1));
+    pass(&mut gate, &syn);
+    pass(&mut gate, &Frame::server(7_000_000, 1_000_001, SYN | ACK, b""));
+    pass(&mut gate, &Frame::client(1_000_001, 7_000_001, ACK, b""));
+    gate.finish();
+}
+
+/// The server closed first and remembers: what it takes anew is RFC 6191's, and what it does not it
+/// acknowledges, as if the SYN were an old one's; the client's RST ends that.
+#[test]
+fn towards_who_closed_first_an_old_number_is_settled_between_the_ends() {
+    let mut gate = established();
+    for frame in [
+        Frame::server(1, 1, FIN | ACK, b""),
+        Frame::client(1, 2, FIN | ACK, b""),
+        Frame::server(2, 2, ACK, b""),
+    ] {
+        pass(&mut gate, &frame);
+    }
+    let syn = Frame::client(u32::MAX - 5000, 0, SYN, b"");
+    pass(&mut gate, &syn);
+    pass(&mut gate, &Frame::server(2, 2, ACK, b""));
+    pass(&mut gate, &Frame::client(2, 0, RST, b""));
+    gate.wait(Duration::from_secs(1));
+    pass(&mut gate, &syn);
+    pass(&mut gate, &Frame::server(7_000_000, u32::MAX - 4999, SYN | ACK, b""));
+    pass(&mut gate, &Frame::client(u32::MAX - 4999, 7_000_001, ACK, b""));
+    gate.finish();
+}
+
+/// It may also have forgotten, and answers: the SYN that its client repeats opens.
+#[test]
+fn who_closed_first_may_have_forgotten_it() {
+    let mut gate = established();
+    for frame in [
+        Frame::server(1, 1, FIN | ACK, b""),
+        Frame::client(1, 2, FIN | ACK, b""),
+        Frame::server(2, 2, ACK, b""),
+    ] {
+        pass(&mut gate, &frame);
+    }
+    let syn = Frame::client(u32::MAX - 5000, 0, SYN, b"");
+    let syn_ack = Frame::server(7_000_000, u32::MAX - 4999, SYN | ACK, b"");
+    pass(&mut gate, &syn);
+    assert_eq!(gate.put(&syn_ack), []);
+    gate.wait(Duration::from_secs(1));
+    pass(&mut gate, &syn);
+    pass(&mut gate, &syn_ack);
+    pass(&mut gate, &Frame::client(u32::MAX - 4999, 7_000_001, ACK, b""));
     gate.finish();
 }
 

@@ -17,12 +17,16 @@ impl Tracker {
         let half = &self.halves[direction];
         let opens = match self.state() {
             State::Reset => true,
-            // RFC 9293 section 3.6.1 and RFC 6191: a later number or a later timestamp.
+            // Who closed first remembers the connection, and takes a SYN with a later number or a later
+            // timestamp (RFC 9293 section 3.6.1, RFC 6191). Who closed last has forgotten it and takes any:
+            // behind an address translator the port may have been given to somebody else.
             State::TimeWait => {
                 let later = segment.options.timestamps.filter(|_| half.ts_known);
-                segment.seq.at_or_after(half.next)
+                self.closed_first == Some(direction)
+                    || segment.seq.at_or_after(half.next)
                     || later
                         .is_some_and(|ts| ts.value.wrapping_sub(half.ts_recent).cast_signed() > 0)
+                    || self.is_doubtful(direction.reverse(), now)
             }
             _ => self.is_doubtful(direction.reverse(), now),
         };

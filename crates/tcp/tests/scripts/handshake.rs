@@ -373,11 +373,12 @@ fn a_half_open_server_may_challenge_a_syn() {
     gate.passes(ENDS.ack(C, 1, 1));
 }
 
+/// The server closed first, so that it is the one that waits.
 fn time_wait() -> Gate {
     let mut gate = established();
-    gate.passes(ENDS.fin(C, 1, 1));
-    gate.passes(ENDS.fin(S, 1, 2));
-    gate.passes(ENDS.ack(C, 2, 2));
+    gate.passes(ENDS.fin(S, 1, 1));
+    gate.passes(ENDS.fin(C, 1, 2));
+    gate.passes(ENDS.ack(S, 2, 2));
     assert_eq!(gate.state(), Some(State::TimeWait));
     gate
 }
@@ -400,11 +401,21 @@ fn an_older_syn_passes_in_time_wait_and_changes_nothing() {
 }
 
 #[test]
+fn an_older_syn_opens_anew_where_its_receiver_closed_last() {
+    let mut gate = established();
+    gate.passes(ENDS.fin(C, 1, 1));
+    gate.passes(ENDS.fin(S, 1, 2));
+    gate.passes(ENDS.ack(C, 2, 2));
+    gate.passes(other(500).syn());
+    assert_eq!((gate.state(), gate.reopened), (Some(State::SynSent), 1));
+}
+
+#[test]
 fn an_older_number_with_a_later_timestamp_opens_anew_in_time_wait() {
     let mut gate = crate::support::established_with_timestamps();
-    gate.passes(ENDS.fin(C, 1, 1).timestamp(110));
-    gate.passes(ENDS.fin(S, 1, 2).timestamp(210));
-    gate.passes(ENDS.ack(C, 2, 2).timestamp(111));
+    gate.passes(ENDS.fin(S, 1, 1).timestamp(210));
+    gate.passes(ENDS.fin(C, 1, 2).timestamp(110));
+    gate.passes(ENDS.ack(S, 2, 2).timestamp(211));
     gate.passes(other(500).syn().timestamp(100));
     assert_eq!(gate.reopened, 0);
     gate.passes(other(500).syn().timestamp(5000));

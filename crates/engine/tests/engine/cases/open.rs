@@ -229,13 +229,13 @@ fn fast_open(payload: &str) -> Gate {
     gate
 }
 
-/// With timestamps, the client's last being 1000.
+/// With timestamps, the client's last being 1000. The server closed first, so that it is the one that waits.
 fn time_wait() -> Gate {
     let mut gate = super::established_with_timestamps();
     for frame in [
-        stamp(Frame::client(1, 1, FIN | ACK, b""), 1000, 2000),
-        stamp(Frame::server(1, 2, FIN | ACK, b""), 2000, 1000),
-        stamp(Frame::client(2, 2, ACK, b""), 1000, 2000),
+        stamp(Frame::server(1, 1, FIN | ACK, b""), 2000, 1000),
+        stamp(Frame::client(1, 2, FIN | ACK, b""), 1000, 2000),
+        stamp(Frame::server(2, 2, ACK, b""), 2000, 1000),
     ] {
         pass(&mut gate, &frame);
     }
