@@ -14,13 +14,14 @@ const LINES_MAX: usize = 400;
 const ARCHITECTURE_LINES_MAX: usize = 150;
 
 /// Which of our crates each may depend on. `bench` may on all but the program.
-const GRAPH: [(&str, &[&str]); 8] = [
+const GRAPH: [(&str, &[&str]); 9] = [
     ("tollgate-wire", &[]),
     ("tollgate-link", &["tollgate-wire"]),
     ("tollgate-tcp", &["tollgate-wire"]),
     ("tollgate-policy", &["tollgate-wire"]),
     ("tollgate-engine", &["tollgate-wire", "tollgate-link", "tollgate-tcp", "tollgate-policy"]),
     ("tollgate-inspect", &[]),
+    ("tollgate-lint", &[]),
     ("tollgate-script", &["tollgate-wire", "tollgate-policy", "tollgate-inspect"]),
     (
         "tollgate",
@@ -31,6 +32,7 @@ const GRAPH: [(&str, &[&str]); 8] = [
             "tollgate-policy",
             "tollgate-engine",
             "tollgate-inspect",
+            "tollgate-lint",
             "tollgate-script",
         ],
     ),

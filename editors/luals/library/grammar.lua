@@ -1,0 +1,43 @@
+---@meta grammar
+
+-- The words that descriptions of grammars and state machines see as globals. What is given to a name there becomes
+-- a rule or a state of that name.
+
+---@class haka.grammar.Words
+---@field define any
+---@field export any
+---@field extend any
+---@field param any
+---@field field any
+---@field record any
+---@field sequence any
+---@field union any
+---@field try any
+---@field branch any
+---@field optional any
+---@field array any
+---@field verify any
+---@field execute any
+---@field empty any
+---@field error any
+---@field retain any
+---@field release any
+---@field number any
+---@field converter any
+---@field flag any
+---@field token any
+---@field raw_token any
+---@field text any
+---@field padding any
+---@field bytes any
+
+---@class haka.state_machine.Words
+---@field any any
+---@field fail any
+---@field finish any
+---@field events any
+---@field State any
+---@field BidirectionalState any
+---@field state_type any
+---@field state any
+---@field initial any
