@@ -207,11 +207,18 @@ pub enum Checksums {
 /// `tollgate check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Rules are loaded as a start would load them, and read for what only traffic would find: events, fields, keys and
+globals that nobody knows. What may be meant so is a warning; a line with ---@diagnostic disable-line is let be.
 Nothing is started and no interface is touched. Exit code 1 if there is any fault.
 
-Example:
-  tollgate check rules/*.lua /etc/tollgate.toml")]
+Examples:
+  tollgate check rules/*.lua /etc/tollgate.toml
+  tollgate check --strict rules.lua")]
 pub struct CheckArgs {
+    /// Warnings are faults, too
+    #[arg(long)]
+    pub strict: bool,
+
     /// Rules (.lua) and configurations (.toml), any number
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,

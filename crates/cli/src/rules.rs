@@ -1,7 +1,7 @@
 //! The rules of a run: a Lua file, or none; those in Rust are in `built_in`.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tollgate_policy::{
     AcceptAll, Data, Flow, FrameEdit, Injected, Interest, Log, PacketView, Policy, Reports, Verdict,
@@ -54,6 +54,11 @@ pub trait Rules: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// What the rules said while they were loaded.
     fn messages(&self) -> &[Log] {
         &[]
+    }
+
+    /// The files that they are made of, by their names.
+    fn texts(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        Vec::new()
     }
 
     /// Whether they mean connections, and not only packets.
@@ -168,6 +173,13 @@ impl Rules for RuleSet {
         match self {
             Self::Nothing => true,
             Self::Lua(rules, _) => rules.follows_connections(),
+        }
+    }
+
+    fn texts(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Lua(rules, _) => rules.texts(),
         }
     }
 

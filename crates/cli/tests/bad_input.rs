@@ -167,6 +167,52 @@ fn an_unknown_event_is_told_with_its_line() {
 }
 
 #[test]
+fn check_finds_what_only_traffic_would() {
+    let directory = TempDir::new().unwrap();
+    let text = "require('helper')
+haka.rule{
+    hook = tcp_connection.events.receive_data,
+    eval = function(flow, current)
+        if current:asstring() == 'never' then
+            haka.log.wraning('x')
+            return flow:rset()
+        end
+        print(flow.sen, shared)
+    end
+}
+";
+    file(&directory, "helper.lua", "shared = 1\nfunction look(x) return hakka.rule end\n");
+    let rules = file(&directory, "late.lua", text);
+    let said = with(&["check", &rules]);
+    refused(
+        &said,
+        FAULT,
+        &[
+            "late.lua:6: haka.Log has no 'wraning'; did you mean warning\n",
+            "late.lua:7: haka.Flow has no 'rset'; did you mean reset\n",
+            "late.lua:9: nothing sets 'sen' of haka.Flow: it is nil",
+            "helper.lua:2: unknown global 'hakka'; did you mean haka\n",
+        ],
+    );
+
+    // What may be meant is said, and is no fault, unless it is asked for.
+    let rules = file(&directory, "open.lua", "print(debugging)\n");
+    let said = with(&["check", &rules]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.contains("open.lua: rules are good"), "{said:?}");
+    let warning = "nothing sets the global 'debugging': it is nil";
+    assert_eq!(said.err, format!("{rules}:1: warning: {warning}\n"));
+    refused(&with(&["check", "--strict", &rules]), FAULT, &["open.lua:1: nothing sets"]);
+
+    // A script that does not load is read all the same, and no slip is told twice.
+    let text = "local e = tcp_connection.events.new_conection\nfunction f() haka.log.inf() end\n";
+    let rules = file(&directory, "both.lua", text);
+    let said = with(&["check", &rules]);
+    refused(&said, FAULT, &["both.lua:1: unknown event", "both.lua:2: haka.Log has no 'inf'"]);
+    assert_eq!(said.err.lines().count(), 2, "{}", said.err);
+}
+
+#[test]
 fn check_tells_every_fault_of_every_file() {
     let directory = TempDir::new().unwrap();
     let rules = file(&directory, "broken.lua", "haka.rule{\n");

@@ -4,6 +4,7 @@
 //! [`Library::new`] reads what there is to name from the annotations in `editors/luals/library`, the same that editors
 //! complete from. [`lint`] reads the script's files and follows what it can: what `require` and the calls of the
 //! library give, what the functions of a rule are called with. Where it does not know what something is, it says nothing.
+//! Nor does it where the script asks for silence: `---@diagnostic disable-line`, or `disable-next-line` above.
 #![forbid(unsafe_code)]
 
 mod check;
@@ -76,6 +77,7 @@ pub fn lint(library: &Library, texts: &[Text<'_>], is_whole: bool) -> Vec<Findin
     }
     for (file, script) in &scripts {
         let mut found = check::check(library, &names, script);
+        found.retain(|(line, ..)| !script.silent.contains(line));
         found.sort_by_key(|(line, ..)| *line);
         found.dedup();
         findings.extend(found.into_iter().map(|(line, severity, message)| Finding {
@@ -97,7 +99,8 @@ fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Strin
         .into_iter()
         .map(|near| (distance(name, near), near))
         .filter(|(distance, near)| *distance <= SUGGESTION_DISTANCE_MAX.min(near.len() / 2))
-        .min();
+        // Slips are rare in a first letter.
+        .min_by_key(|(distance, near)| (*distance, near.chars().next() != name.chars().next()));
     near.map(|(_, near)| format!("; did you mean {near}")).unwrap_or_default()
 }
 

@@ -36,8 +36,6 @@ function table.move(...) end
 function table.foreach(...) end
 function table.foreachi(...) end
 function table.getn(...) end
-function table.new(...) end
-function table.clear(...) end
 
 ---@class math
 ---@field huge any
@@ -61,7 +59,6 @@ function math.log(...) end
 function math.log10(...) end
 function math.max(...) end
 function math.min(...) end
-function math.mod(...) end
 function math.modf(...) end
 function math.pow(...) end
 function math.rad(...) end

@@ -1,5 +1,7 @@
 //! A script as it is read: only as much of it as tells what names mean.
 
+use std::collections::BTreeSet;
+
 /// A name and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
@@ -16,6 +18,8 @@ pub(crate) struct Script {
     pub(crate) body: Block,
     /// Whether each local is given another value after its first.
     pub(crate) reassigned: Vec<bool>,
+    /// Lines of which nothing is to be said.
+    pub(crate) silent: BTreeSet<usize>,
 }
 
 pub(crate) type Block = Vec<Statement>;

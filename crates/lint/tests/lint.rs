@@ -152,6 +152,9 @@ fn what_may_be_meant_is_let_be() {
         // LuaJIT's own words.
         "goto done ::done:: local x = 0x1p3 + 1LL local s = '\\z  \\x41' print(x, s)",
         "haka.rule{ hook = tcp_connection.events.receive_data, options = chosen or {}, eval = function(f, x) x:asstring() x:wait() end }\nchosen = {}",
+        // What the script's author knows better.
+        "haka.lgo('x') ---@diagnostic disable-line",
+        "---@diagnostic disable-next-line: undefined-field\nhaka.lgo('x')",
         // Either version of IP.
         "haka.rule{ hook = udp.events.receive_packet, eval = function(p) print(p.ip.flow_label, p.ip.id) end }",
         "local class = require('class') local A = class.class('A') function A.method:b() end A:new():b()",

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tollgate_policy::{Log, Verdict};
@@ -136,6 +136,12 @@ impl Rules {
     #[must_use]
     pub const fn follows_connections(&self) -> bool {
         self.follows_connections
+    }
+
+    /// All files that it is made of, by their names: the script, then the modules beside it.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        self.source.texts()
     }
 
     /// Where it was read.

@@ -77,6 +77,13 @@ impl Source {
         Ok((chunk, text))
     }
 
+    /// The file of the script and those of its modules.
+    pub(crate) fn texts(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let modules = modules.iter().map(|(chunk, text)| (self.file(chunk), text.to_vec()));
+        std::iter::once((self.path.clone(), self.text.clone())).chain(modules).collect()
+    }
+
     /// Whether any of the texts names one of these calls.
     pub(crate) fn names(&self, calls: &[&[u8]]) -> bool {
         let modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);

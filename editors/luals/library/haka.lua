@@ -201,6 +201,7 @@ haka.dissector = {}
 function haka.dissector.new(fields) end
 
 ---@class haka.grammar
+---@field debug any
 ---@field converter table
 ---@field Result class.Class
 ---@field ArrayResult class.Class

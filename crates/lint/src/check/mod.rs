@@ -253,7 +253,9 @@ impl Checker<'_> {
 
     /// A function that is called as `wanted` says.
     fn function(&mut self, function: &Function, wanted: Option<&Type>) {
-        if let Some(Type::Function(signature)) = wanted {
+        let wanted = wanted.cloned().unwrap_or(Type::Any).alternatives();
+        for kind in wanted {
+            let Type::Function(signature) = kind else { continue };
             for (&local, kind) in function.parameters.iter().zip(&signature.parameters) {
                 self.declare(local, kind.clone());
             }

@@ -2,6 +2,8 @@
 //! are locals, and which of these keep their first value.
 mod expression;
 
+use std::collections::BTreeSet;
+
 use crate::lexer::{Kind, Word, words};
 use crate::syntax::{Block, Expr, Function, Local, Name, Script, Statement};
 
@@ -20,9 +22,23 @@ pub(crate) fn parse(text: &[u8]) -> Read<Script> {
         Parser { words, at: 0, depth: 0, scopes: vec![Vec::new()], reassigned: Vec::new() };
     let body = parser.block()?;
     match parser.kind() {
-        Kind::End => Ok(Script { body, reassigned: parser.reassigned }),
+        Kind::End => Ok(Script { body, reassigned: parser.reassigned, silent: silent(text) }),
         _ => Err(parser.line()),
     }
+}
+
+/// The lines that a comment wants nothing said of: its own, or the next one.
+fn silent(text: &[u8]) -> BTreeSet<usize> {
+    let text = String::from_utf8_lossy(text);
+    let asked = text.lines().enumerate().filter_map(|(index, line)| {
+        let (_, asked) = line.split_once("---@diagnostic ")?;
+        if asked.starts_with("disable-next-line") {
+            Some(index + 2)
+        } else {
+            asked.starts_with("disable-line").then_some(index + 1)
+        }
+    });
+    asked.collect()
 }
 
 pub(crate) struct Parser {

@@ -39,6 +39,10 @@
 ---@field ra boolean
 ---@field z any
 ---@field rcode integer
+---@field qdcount integer How many questions came; what counts is the list
+---@field ancount integer
+---@field nscount integer
+---@field arcount integer
 ---@field question dns.Record[]
 ---@field answer dns.Record[]
 ---@field authority dns.Record[]
@@ -53,6 +57,15 @@ local Dissector = {}
 
 --- Drops the connection.
 function Dissector:drop() end
+function Dissector:send() end
+---@return boolean
+function Dissector:can_continue() end
+--- Raises an event of the dissector; whether it goes on.
+---@param name string
+---@return boolean
+function Dissector:trigger(name, ...) end
+---@param dissector any
+function Dissector:select_next_dissector(dissector) end
 
 ---@class dns.events
 ---@field query haka.Event<fun(dns: dns.Dissector, query: dns.Message)>

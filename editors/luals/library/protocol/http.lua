@@ -59,6 +59,12 @@ local Dissector = {}
 
 function Dissector:drop() end
 function Dissector:reset() end
+---@return boolean
+function Dissector:can_continue() end
+--- Raises an event of the dissector; whether it goes on.
+---@param name string
+---@return boolean
+function Dissector:trigger(name, ...) end
 ---@param direction? haka.Direction
 function Dissector:send(direction) end
 --- What reads the bytes behind an upgrade.
