@@ -51,6 +51,7 @@ impl Cli {
             .bin_name(name)
             .about("Tollgate, a bump in the wire for TCP, with rules built in")
             .after_help(EXIT_CODES)
+            .mut_subcommand("new", |new| new.hide(true))
             .mut_subcommand("run", without_rules)
             .mut_subcommand("replay", without_rules)
             .mut_subcommand("check", |check| {
@@ -65,6 +66,7 @@ impl Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  tollgate new firewall.lua                                      rules to begin with, commented
   tollgate replay --rules firewall.lua -r in.pcap -w out.pcap    no root, no network: try rules on a capture
   tollgate check firewall.lua tollgate.toml                      every fault with its file and line
   tollgate run --pair eth1:eth2 --rules firewall.lua             stand in the wire between two interfaces
@@ -91,6 +93,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Look for faults in rules (.lua) and configurations (.toml), and say where each is
     Check(CheckArgs),
+    /// Write a rule file to begin with
+    New(NewArgs),
     /// Make a running one load its rules again, without losing a frame
     Reload(ReloadArgs),
 }
@@ -222,6 +226,55 @@ pub struct CheckArgs {
     /// Rules (.lua) and configurations (.toml), any number
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+}
+
+/// `tollgate new`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is written is commented, good (tollgate check), and ready to be changed. Nothing is written over.
+
+Examples:
+  tollgate new
+  tollgate new filter.lua --kind http --editor")]
+pub struct NewArgs {
+    /// Where to
+    #[arg(value_name = "FILE", default_value = "rules.lua", value_parser = rule_file)]
+    pub file: PathBuf,
+
+    /// What it does
+    #[arg(long, value_enum, default_value_t = Kind::Firewall)]
+    pub kind: Kind,
+
+    /// Also write what editors with LuaLS need to complete rules and to mark slips: .luarc.json and
+    /// .tollgate/library, beside the file
+    #[arg(long)]
+    pub editor: bool,
+
+    /// Write over what is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What a rule file to begin with does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Who may open a connection to what
+    Firewall,
+    /// Words in a stream are replaced
+    Edit,
+    /// Requests, responses and their headers
+    Http,
+    /// Packets of any protocol, one by one
+    Packets,
+}
+
+fn rule_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.extension().is_some_and(|extension| extension == "lua") {
+        Ok(path)
+    } else {
+        Err(format!("rules have a name that ends in .lua, such as {text}.lua"))
+    }
 }
 
 /// `tollgate reload`.

@@ -41,6 +41,7 @@ pub mod events;
 pub mod fault;
 mod hint;
 pub mod metrics;
+mod new;
 pub mod replay;
 pub mod rules;
 pub mod run;
@@ -101,6 +102,7 @@ fn obey<R: Rules>(cli: Cli, load: &impl Load<R>) -> ExitCode {
         Command::Run(args) => run::run(&args, quiet, load),
         Command::Replay(args) => replay::replay(&args, quiet, load),
         Command::Check(args) => check::check(&args, load),
+        Command::New(args) => new::new(&args),
         Command::Reload(args) => reload(&args, quiet),
     };
     match result {

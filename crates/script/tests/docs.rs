@@ -40,6 +40,39 @@ fn every_example_of_the_page_about_http_runs_without_an_error() {
     }
 }
 
+/// One page an event, and none for what is no event.
+#[test]
+fn every_event_has_a_page_whose_example_runs_without_an_error() {
+    let library = tollgate_lint::Library::new();
+    let mut events = Vec::new();
+    for class in library.classes() {
+        let Some(module) = class.strip_suffix(".events") else { continue };
+        for event in library.fields(class) {
+            // Other names of events of connections.
+            if module != "tcp" || event.ends_with("_packet") {
+                events.push(format!("{module}.{event}"));
+            }
+        }
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rules");
+    let mut pages: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    pages.sort();
+    events.sort();
+    assert_eq!(pages, events.iter().map(|event| format!("{event}.md")).collect::<Vec<_>>());
+    let index = std::fs::read_to_string(folder.join("../rules.md")).unwrap();
+    for event in events {
+        let page = format!("rules/{event}.md");
+        assert!(index.contains(&format!("({page})")), "{page} is not in the table");
+        let (module, name) = event.split_once('.').unwrap();
+        let hook = format!("hook = {module}.events.{name},");
+        assert!(examples(&page, 1)[0].contains(&hook), "{page}: {hook}");
+        every_example_runs(&page, 1);
+    }
+}
+
 fn examples(page: &str, least: usize) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
     let page = std::fs::read_to_string(path).unwrap();
