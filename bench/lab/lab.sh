@@ -14,7 +14,8 @@
 #     lab.sh with [OPTIONS] -- COMMAND…   up, COMMAND with LAB=NAME set, and down whatever happens
 #
 # Options: --name NAME, --queues N (of every interface; 1), --mtu BYTES (1500), --keep-offloads (leave
-# checksum and segmentation offload on at the far ends, as users forget to switch them off).
+# checksum and segmentation offload on at the far ends, as users forget to switch them off), --generator (both far
+# ends, c0 and s0, in `client`, without addresses: for tollgate-gen, which is both ends; there is no `server`).
 #
 # Scripts may also source this file and use the lab_* functions. Names are unique (process id and a random
 # number), so that any number of labs live side by side. Needs root, iproute2 and ethtool.
@@ -55,6 +56,7 @@ lab_start() {
 lab_up() {
     local name=$1 queues=$2 mtu=$3 offloads=$4 side interface
     [[ $EUID -eq 0 ]] || lab_fail "needs root, to make network namespaces"
+    [[ -z ${lab_generator:-} ]] || { lab_up_for_generator "$name" && return; }
     for side in client gate server; do
         ip netns add "$name-$side"
         lab_in "$name" "$side" sysctl -qw net.ipv6.conf.default.accept_ra=0 net.ipv6.conf.default.accept_dad=0
@@ -69,6 +71,21 @@ lab_up() {
     for interface in client:c0 server:s0; do
         lab_far_end "$name" "${interface%:*}" "${interface#*:}" "$offloads"
     done
+}
+
+# lab_up_for_generator NAME: both far ends in the client's namespace, for one process that has both; no addresses.
+lab_up_for_generator() {
+    local name=$1 side
+    [[ $EUID -eq 0 ]] || lab_fail "needs root, to make network namespaces"
+    for side in client gate; do
+        ip netns add "$name-$side"
+        lab_in "$name" "$side" ip link set lo up
+        lab_in "$name" "$side" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
+    done
+    lab_wire "$name" client c0 a0 1 1500
+    lab_wire "$name" client s0 b0 1 1500
+    lab_far_end "$name" client c0 off
+    lab_far_end "$name" client s0 off
 }
 
 # lab_wire NAME SIDE FAR NEAR QUEUES MTU: a veth pair, FAR in SIDE and NEAR in the gate.
@@ -163,13 +180,14 @@ lab_sweep() {
 
 # Sets lab_queues, lab_mtu, lab_offloads and perhaps lab_name from options; the rest goes to lab_rest.
 lab_options() {
-    lab_queues=1 lab_mtu=1500 lab_offloads=off
+    lab_queues=1 lab_mtu=1500 lab_offloads=off lab_generator=
     while [[ $# -gt 0 ]]; do
         case $1 in
             --name) lab_name=${2:?--name needs a name} && shift 2 ;;
             --queues) lab_queues=${2:?--queues needs a number} && shift 2 ;;
             --mtu) lab_mtu=${2:?--mtu needs a number of bytes} && shift 2 ;;
             --keep-offloads) lab_offloads=keep && shift ;;
+            --generator) lab_generator=1 && shift ;;
             --) shift && break ;;
             -*) lab_fail "unknown option $1" ;;
             *) break ;;

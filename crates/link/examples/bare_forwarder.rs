@@ -1,7 +1,9 @@
 //! A bare AF_XDP forwarder: all that TCP is goes from one port to the other, unread. It is what the
 //! whole of Tollgate is measured against: it does the same with the rings, and nothing else.
 //!
-//! `bare_forwarder --pair A:B [--seconds N] [--workers N] [--ring N] [--mode auto|copy|zerocopy]`
+//! `bare_forwarder --pair A:B [--seconds N] [--workers N] [--ring N] [--mode auto|copy|zerocopy|redirect]`
+//!
+//! With `redirect` no socket takes anything: the steering program sends every frame across in the kernel.
 //!
 //! Needs root. Prints what was forwarded, and the counters that prove by which way.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
@@ -24,11 +26,10 @@ use tollgate_link::{
 const BATCH: usize = 64;
 /// Turns without a frame before a worker sleeps.
 const IDLE_TURNS: u32 = 1000;
-const USAGE: &str =
-    "bare_forwarder --pair A:B [--seconds N] [--workers N] [--ring N] [--mode auto|copy|zerocopy]";
+const USAGE: &str = "bare_forwarder --pair A:B [--seconds N] [--workers N] [--ring N] [--mode auto|copy|zerocopy|redirect]";
 
 fn main() {
-    let Some((config, duration)) = arguments() else {
+    let Some((config, duration, redirect)) = arguments() else {
         eprintln!("usage: {USAGE}");
         process::exit(2);
     };
@@ -45,6 +46,8 @@ fn main() {
 
     let stop = Arc::new(AtomicBool::new(false));
     let start = Instant::now();
+    // A link that goes takes its sockets out of the steering program.
+    let links = if redirect { Vec::new() } else { links };
     let workers: Vec<_> = links
         .into_iter()
         .map(|link| {
@@ -102,9 +105,9 @@ fn work(mut link: XskLink, stop: &AtomicBool) -> [u64; 2] {
     forwarded
 }
 
-fn arguments() -> Option<(PairConfig, Duration)> {
+fn arguments() -> Option<(PairConfig, Duration, bool)> {
     let mut config = PairConfig::new("", "");
-    let mut seconds = 10;
+    let (mut seconds, mut redirect) = (10, false);
     let mut arguments = env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next()?;
@@ -117,8 +120,9 @@ fn arguments() -> Option<(PairConfig, Duration)> {
             "--workers" => config.workers = value.parse().ok()?,
             "--ring" => config.ring = value.parse().ok()?,
             "--mode" => {
+                redirect = value == "redirect";
                 config.mode = match value.as_str() {
-                    "auto" => Mode::Auto,
+                    "redirect" | "auto" => Mode::Auto,
                     "copy" => Mode::Copy,
                     "zerocopy" => Mode::ZeroCopy,
                     _ => return None,
@@ -127,5 +131,5 @@ fn arguments() -> Option<(PairConfig, Duration)> {
             _ => return None,
         }
     }
-    (!config.a.is_empty()).then_some((config, Duration::from_secs(seconds)))
+    (!config.a.is_empty()).then_some((config, Duration::from_secs(seconds), redirect))
 }

@@ -159,6 +159,12 @@ impl Pair {
         self.other
     }
 
+    /// The MTU of both interfaces, which are alike.
+    #[must_use]
+    pub const fn mtu(&self) -> u32 {
+        self.interfaces.a.mtu
+    }
+
     /// Whether the frames lie in huge pages.
     #[must_use]
     pub fn huge_pages(&self) -> bool {
