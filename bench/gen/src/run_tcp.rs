@@ -17,6 +17,8 @@ const CLOSING_NS: u64 = 3_000_000_000;
 const STUCK_MS: u32 = 1500;
 /// How long all connections of a rate run may take to open.
 const OPENING_NS: u64 = 20_000_000_000;
+/// How long a generator that was kept from its core may take to send what is due.
+const LATE_NS: u64 = 100_000_000;
 /// How long the last frames of a trial may take.
 const DRAIN_NS: u64 = 100_000_000;
 
@@ -160,8 +162,12 @@ impl Constant {
         let (begin_ns, mut place, mut sent, mut behind) = (clock.now_ns(), 0, 0_u64, 0);
         let end_ns = begin_ns + self.millis * 1_000_000;
         let mut now_ns = begin_ns;
-        while now_ns < end_ns && opened > 0 && !clock.is_stopped() {
-            let due = due(self.rate, now_ns - begin_ns);
+        let all = due(self.rate, end_ns - begin_ns);
+        let is_done = |now_ns, sent| {
+            now_ns >= end_ns && (sent >= all || now_ns > end_ns + LATE_NS || self.rate == 0)
+        };
+        while !is_done(now_ns, sent) && opened > 0 && !clock.is_stopped() {
+            let due = due(self.rate, now_ns - begin_ns).min(all);
             for _ in 0..BATCH {
                 if sent >= due {
                     break;
@@ -277,8 +283,8 @@ impl Search {
                 / outcome.sent.max(1) as f64
                 * 100.0;
             // What the generator itself could not send, nobody has passed.
-            let kept_up = pps(outcome.sent) >= rate as f64 * 0.98;
-            let passed = outcome.unopened == 0 && missing <= self.loss_max && kept_up;
+            let achieved = rate.min(whole(pps(outcome.sent)));
+            let passed = outcome.unopened == 0 && missing <= self.loss_max && achieved > rate / 2;
             clock.finish();
             eprintln!(
                 "trial {trials}: {rate} pps wanted, {:.0} sent, {:.0} arrived, {missing:.3} % missing: {}",
@@ -287,17 +293,17 @@ impl Search {
                 if passed { "passed" } else { "failed" },
             );
             faults += u64::from(!outcome.tally.is_clean());
-            own_limit = !passed && missing <= self.loss_max && !kept_up;
+            let arrived = whole(pps(outcome.arrived.min(outcome.sent)));
+            own_limit = missing <= self.loss_max && achieved < rate / 50 * 49;
             if passed {
-                low = rate;
+                low = low.max(achieved);
                 best = Some(outcome);
-            } else {
+            }
+            if own_limit {
+                high = rate.saturating_sub(1).max(low);
+            } else if !passed {
                 // What did arrive is a better guess than the middle, where it is less.
-                let arrived = whole(pps(outcome.arrived.min(outcome.sent)));
-                high = rate.min(arrived.saturating_add(arrived / 50).max(low + 1));
-                if high == rate {
-                    high = rate.saturating_sub(1).max(low);
-                }
+                high = arrived.saturating_add(arrived / 50).min(rate.saturating_sub(1)).max(low);
             }
             rate = if trials == 1 && low == 0 { high * 49 / 50 } else { low + (high - low) / 2 };
             if rate == 0 {

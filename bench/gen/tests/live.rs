@@ -199,8 +199,6 @@ fn connections_complete_behind_the_engine_though_frames_are_lost_and_reordered()
         "1",
         "--reorder",
         "2",
-        "--repeat-after",
-        "50",
         "--seconds",
         "120",
     ]);
@@ -223,7 +221,17 @@ fn stamps_cross_the_engine_and_come_back() {
 fn a_search_ends_with_a_rate() {
     let Some(lab) = Lab::with(|link| bare(link, |_, _| {})) else { return };
     // Half may be lost: on a machine that does other things, something always is.
-    let figures = lab.figures(&["search", "--trial", "200", "--loss", "50", "--precision", "30"]);
+    let figures = lab.figures(&[
+        "search",
+        "--max",
+        "20000",
+        "--trial",
+        "300",
+        "--loss",
+        "50",
+        "--precision",
+        "50",
+    ]);
     assert!(figures["rate_without_loss_pps"].as_u64().unwrap() > 0, "{figures}");
 }
 

@@ -5,7 +5,7 @@
 //!
 //! With `redirect` no socket takes anything: the steering program sends every frame across in the kernel.
 //!
-//! Needs root. Prints what was forwarded, and the counters that prove by which way.
+//! Needs root. SIGTERM ends it early. Prints what was forwarded, and the counters that prove by which way.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
 use std::{
@@ -55,7 +55,14 @@ fn main() {
             thread::spawn(move || work(link, &stop))
         })
         .collect();
-    thread::sleep(duration);
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
+            eprintln!("no signal will end this early: {error}");
+        }
+    }
+    while start.elapsed() < duration && !stop.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_millis(50));
+    }
     stop.store(true, Ordering::Relaxed);
     let mut forwarded = [0; 2];
     for worker in workers {

@@ -21,7 +21,9 @@ use crate::frame::{self, ACK, Doubt, FIN, PSH, RST, STAMP_LEN, SYN, Seen, Segmen
 use crate::pattern::Pattern;
 
 /// Repetitions after which a connection is given up.
-pub(crate) const TRIES_MAX: u8 = 10;
+pub(crate) const TRIES_MAX: u8 = 8;
+/// Each repetition waits twice as long as the last, so many times: who repeats into a wire that is behind, stays behind.
+const DOUBLINGS_MAX: u8 = 5;
 /// After as many milliseconds without any frame, those on the way are taken for lost.
 const SILENCE_MS: u32 = 50;
 /// Timers and queued flows that one turn looks at.
@@ -402,7 +404,7 @@ impl Connections {
                 continue;
             }
             self.timers.push_back((now_ms + repeat_ms, place, generation));
-            if flow.heard_ms + repeat_ms > now_ms {
+            if flow.heard_ms + (repeat_ms << flow.tries.min(DOUBLINGS_MAX)) > now_ms {
                 continue;
             }
             flow.tries += 1;
