@@ -67,7 +67,18 @@ impl<F: Frame> Flow<F> {
         }
         debug_assert_eq!(seq, self.streams[direction].next());
         self.streams[direction].append(len);
-        Some(self.show_plain(cx, packet, direction))
+        let verdict = self.show_plain(cx, packet, direction);
+        if self.about.unseen && !matches!(self.recorded, Standing::Bypassed(_)) {
+            // A rule has just let the connection go.
+            self.plain = false;
+        }
+        Some(verdict)
+    }
+
+    /// Whether packets may go the short way, as far as the flow is concerned.
+    #[inline]
+    pub(crate) const fn goes_the_short_way(&self) -> bool {
+        self.plain
     }
 
     /// Whether a packet may leave as it is, whatever the tracker says.

@@ -64,7 +64,12 @@ impl<L: Link, P: Policy> Worker<L, P> {
             return None;
         }
         let (flows, mut context) = split(self, now);
-        flows.get_mut(number)?.take_plain(&mut context, packet)
+        let flow = flows.get_mut(number)?;
+        let verdict = flow.take_plain(&mut context, packet)?;
+        if verdict == Verdict::Accept && !flow.goes_the_short_way() {
+            self.settle(number, now);
+        }
+        Some(verdict)
     }
 
     #[cold]

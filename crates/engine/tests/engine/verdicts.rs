@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::{ACK, FIN, Frame, Gate, PSH, RST, SYN, Seen, handshake, small};
 use tollgate_engine::{Cause, Reason};
 use tollgate_link::Port;
-use tollgate_policy::{Phase, Verdict};
+use tollgate_policy::{Interest, Phase, Verdict};
 use tollgate_wire::Direction;
 
 /// (leaves at, sequence number, acknowledgment if the bit is set) of each RST; nothing else may
@@ -329,4 +329,20 @@ fn rsts_are_sent_again_only_to_whom_they_were_sent() {
         assert_eq!(gate.wait(Duration::from_secs(2)), []);
         gate.finish();
     }
+}
+
+#[test]
+fn a_connection_that_a_rule_about_data_lets_go_is_told_and_counted_at_once() {
+    let mut gate = Gate::new();
+    gate.policy().interest = Interest::EVENTS.difference(Interest::RECEIVE_PACKET);
+    let policy = std::mem::take(gate.policy());
+    gate.worker.replace_policy(policy);
+    gate.establish();
+    gate.policy().on_data = Verdict::Bypass;
+    for (at, text) in [(1, b"one"), (4, b"two")] {
+        let data = Frame::client(at, 1, PSH | ACK, text);
+        assert_eq!(gate.put(&data), [data.crossed()]);
+        assert_eq!(gate.worker.gauges().bypassed, 1);
+    }
+    gate.finish();
 }
