@@ -63,6 +63,8 @@ pub struct Counters {
     pub rsts_repeated: u64,
     /// RSTs that could not be forged: no frame, or the way to the endpoint is not known.
     pub rsts_failed: u64,
+    /// RSTs ahead of what had left, whose receiver was made to tell what it expects.
+    pub rsts_challenged: u64,
     /// Packets of any protocol whose partial checksum was completed.
     pub checksums_completed: u64,
     /// Packets that brought something new with a gap before it: they were kept, or left with a copy kept.
@@ -391,6 +393,7 @@ impl AddAssign<&Self> for Counters {
         self.rsts += other.rsts;
         self.rsts_repeated += other.rsts_repeated;
         self.rsts_failed += other.rsts_failed;
+        self.rsts_challenged += other.rsts_challenged;
         self.checksums_completed += other.checksums_completed;
         self.out_of_order += other.out_of_order;
         self.retransmitted += other.retransmitted;

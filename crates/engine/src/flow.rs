@@ -2,6 +2,7 @@
 
 mod again;
 mod ask;
+mod challenge;
 mod edited;
 mod end;
 mod gap;
@@ -322,6 +323,7 @@ impl<F: Frame> Flow<F> {
                     return self.asymmetric(cx, packet, port, why);
                 }
                 cx.ports.drop(packet.into_frame(), Reason::Invalid(why));
+                self.have_challenged(cx, segment, why, direction);
                 if why == Invalid::AfterReset {
                     self.tell_again(cx, segment, direction);
                 }

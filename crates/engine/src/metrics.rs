@@ -61,6 +61,7 @@ impl Counters {
             (RSTS, self.rsts),
             (RSTS_REPEATED, self.rsts_repeated),
             (RSTS_FAILED, self.rsts_failed),
+            (RSTS_CHALLENGED, self.rsts_challenged),
             (CHECKSUMS, self.checksums_completed),
             (OUT_OF_ORDER, self.out_of_order),
             (RETRANSMITTED, self.retransmitted),
@@ -139,6 +140,10 @@ const RSTS: Named = ("tollgate_rsts_sent_total", "RSTs sent.");
 const RSTS_REPEATED: Named =
     ("tollgate_rsts_repeated_total", "RSTs sent again, for the first may be lost.");
 const RSTS_FAILED: Named = ("tollgate_rsts_failed_total", "RSTs that could not be forged.");
+const RSTS_CHALLENGED: Named = (
+    "tollgate_rsts_challenged_total",
+    "RSTs ahead of what had left, whose receiver was made to tell what it expects.",
+);
 const CHECKSUMS: Named =
     ("tollgate_checksums_completed_total", "Packets whose partial checksum was completed.");
 const OUT_OF_ORDER: Named =

@@ -115,6 +115,7 @@ impl<F: Frame> Flow<F> {
             Ok(Step::Reopen) => cx.ports.drop(packet.into_frame(), Reason::Invalid(Invalid::Flags)),
             Err(why) => {
                 cx.ports.drop(packet.into_frame(), Reason::Invalid(why));
+                self.have_challenged(cx, &segment, why, direction);
                 if why == Invalid::AfterReset {
                     // In the numbers of who sent it, since it goes back to him.
                     self.tell_again(cx, raw, direction);

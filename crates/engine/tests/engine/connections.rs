@@ -211,7 +211,8 @@ fn a_fin_before_its_data_leaves_and_ends_nothing_yet() {
 fn an_exact_rst_ends_it_and_a_blind_one_does_not() {
     let mut gate = Gate::new();
     gate.establish();
-    assert_eq!(gate.put(&Frame::client(500, 1, RST | ACK, b"")), []);
+    let asked = Frame::client(0, 1, ACK, b"");
+    assert_eq!(gate.put(&Frame::client(500, 1, RST | ACK, b"")), [asked.crossed()]);
     let data = Frame::client(1, 1, ACK, b"x");
     assert_eq!(gate.put(&data), [data.crossed()]);
     let rst = Frame::client(2, 1, RST | ACK, b"");

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use tollgate_engine::{Config, Midstream};
+use tollgate_engine::{Config, Midstream, Reason};
 use tollgate_policy::Verdict;
-use tollgate_tcp::State;
+use tollgate_tcp::{Invalid, State};
 
 use crate::common::{ACK, FIN, Frame, Gate, PSH, RST, SYN, Seen, handshake, small};
 
@@ -246,6 +246,36 @@ fn who_closed_first_may_have_forgotten_it() {
     pass(&mut gate, &syn_ack);
     pass(&mut gate, &Frame::client(u32::MAX - 4999, 7_000_001, ACK, b""));
     gate.finish();
+}
+
+/// A client ends with a RST behind data that was lost before us. On a wire its server would challenge the RST;
+/// it is made to by an old number, and the answer to that is exact.
+#[test]
+fn a_rst_behind_what_was_lost_before_us_ends_the_connection_nevertheless() {
+    let mut gate = established();
+    pass(&mut gate, &Frame::client(1, 1, PSH | ACK, b"hello"));
+    pass(&mut gate, &Frame::server(1, 6, ACK, b""));
+    // Bytes 6 to 14 were lost.
+    let rst = Frame::client(15, 1, RST | ACK, b"");
+    assert_eq!(gate.put(&rst), [Frame::client(5, 1, ACK, b"").crossed()]);
+    assert_eq!(gate.worker.gauges().flows[State::Established as usize], 1, "it proves nothing");
+    pass(&mut gate, &Frame::server(1, 6, ACK, b""));
+    pass(&mut gate, &Frame::client(6, 0, RST, b""));
+    assert_eq!(gate.events().last().unwrap(), "end reset");
+    let counters = gate.finish();
+    assert_eq!(counters.rsts_challenged, 1);
+    assert_eq!(counters.dropped_for(Reason::Invalid(Invalid::RstOffEdge)), 1);
+}
+
+/// Nothing is asked for a RST that lies behind or beyond the window, which its receiver would not challenge.
+#[test]
+fn a_rst_outside_the_window_is_just_dropped() {
+    let mut gate = established();
+    pass(&mut gate, &Frame::client(1, 1, PSH | ACK, b"hello"));
+    for seq in [0, 3, 60_002, 1_u32.wrapping_sub(100_000)] {
+        assert_eq!(gate.put(&Frame::client(seq, 1, RST | ACK, b"")), [], "{seq}");
+    }
+    assert_eq!(gate.finish().rsts_challenged, 0);
 }
 
 /// What a rule has refused must not cross as something of no connection, however late its sender

@@ -59,11 +59,17 @@ pub(super) const SCRIPTS: &[Script] = &[
         pass_all(&mut gate, &[c(1, "AAAA"), rst(5)]);
         assert_eq!(gate.events().last().unwrap(), "end reset");
     }),
-    ("E10", || ignored(rst(100))),
+    // Its receiver is made to say what it expects, as it would say to the RST.
+    ("E10", || {
+        let mut gate = established();
+        assert_eq!(gate.put(&rst(100)), [Frame::client(0, 1, ACK, b"").crossed()]);
+        pass_all(&mut gate, &[c(1, "alive"), s(1, "too")]);
+        assert_eq!(up(&mut gate), "alive");
+    }),
     ("E11", || {
         let mut gate = established();
         pass(&mut gate, &c(5, "BBBB"));
-        stay(&mut gate, &rst(9));
+        assert_eq!(gate.put(&rst(9)), [Frame::client(0, 1, ACK, b"").crossed()]);
         pass(&mut gate, &c(1, "AAAA"));
         assert_eq!(up(&mut gate), "AAAABBBB");
     }),
