@@ -22,6 +22,9 @@ pub struct IcmpError {
     pub source: Side,
     /// The quoted sequence number.
     pub seq: Seq,
+    /// If the segment was too long for the next link: how long a datagram that one carries (RFC 1191
+    /// section 4, RFC 4443 section 3.2).
+    pub link_mtu: Option<u16>,
     /// Offset of the ICMP header in the frame.
     icmp: u16,
     /// Offset of the quoted sequence number in the frame.
@@ -247,9 +250,23 @@ impl Located<'_> {
             key,
             source,
             seq: Seq(u32::from_be_bytes([s0, s1, s2, s3])),
+            link_mtu: self.link_mtu(),
             icmp: offset(icmp)?,
             seq_at: offset(icmp + tcp + 4)?,
         }))
+    }
+}
+
+impl Located<'_> {
+    fn link_mtu(&self) -> Option<u16> {
+        let &[kind, code, _, _, a, b, c, d] = self.message.first_chunk::<HEADER_LEN>()?;
+        let mtu = match (self.v6, kind, code) {
+            // Routers before RFC 1191 leave it zero.
+            (false, 3, 4) => u32::from(u16::from_be_bytes([c, d])),
+            (true, 2, _) => u32::from_be_bytes([a, b, c, d]),
+            _ => 0,
+        };
+        (mtu > 0).then(|| u16::try_from(mtu).unwrap_or(u16::MAX))
     }
 }
 

@@ -10,7 +10,7 @@
 //! - An error in the window passes, whatever its type, and whatever
 //!   [`OtherTraffic`] says: "fragmentation needed" must reach the sender, and a hard error is a soft
 //!   one to a connection that is established (RFC 1122 section 4.2.3.9, RFC 5927 section 5.2), which
-//!   is the endpoint's to know. Nothing of it changes our own state.
+//!   is the endpoint's to know. Of our own state it changes but the length of segments that we make.
 //! - An error about a number that is not in flight is dropped.
 //! - An error about a connection that a rule refused is dropped, as all of it is.
 //! - An error about no connection that is known is treated as a segment of it would be
@@ -86,12 +86,24 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let Notice { mut frame, mut error, port, hash, .. } = notice;
         match self.judge(&error, hash, now) {
             Fate::Pass(seq) => {
+                if let Some(mtu) = error.link_mtu {
+                    self.narrow(&error, hash, mtu);
+                }
                 if seq != error.seq {
                     error.requote(frame.as_mut(), seq);
                 }
                 self.ports.pass(frame, port.peer(), Other::IcmpError);
             }
             Fate::Drop(cause) => self.ports.drop(frame, Reason::Cause(cause)),
+        }
+    }
+
+    /// What is made for this way from now on must fit into `mtu` bytes. Its sender hears the same, but it is we who
+    /// cut what rules have changed.
+    fn narrow(&mut self, error: &IcmpError, hash: u64, mtu: u16) {
+        let number = self.flows.find(hash, &error.key);
+        if let Some(flow) = number.and_then(|number| self.flows.get_mut(number)) {
+            flow.narrow(flow.about.direction(error.source), mtu);
         }
     }
 

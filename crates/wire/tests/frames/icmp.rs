@@ -137,6 +137,18 @@ fn errors_say_which_segment_they_are_about() {
     }
 }
 
+/// All written here say an MTU of 1280; only in one kind is it one.
+#[test]
+fn only_what_was_too_long_says_what_the_link_carries() {
+    for (about, kinds, too_long) in [(v4(), 3..13, 3), (v6(), 1..5, 2)] {
+        for kind in kinds {
+            if let Ok(Some(error)) = Error::about(about.clone(), kind).parse() {
+                assert_eq!(error.link_mtu, (kind == too_long).then_some(1280), "{kind}");
+            }
+        }
+    }
+}
+
 #[test]
 fn options_and_extension_headers_inside_and_outside_are_walked() {
     let about = Spec { ip_options: vec![1; 8], ..v4() };

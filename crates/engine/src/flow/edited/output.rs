@@ -31,8 +31,15 @@ impl<F: Frame> Flow<F> {
         turn: Turn,
         news: News,
     ) {
-        let len_max = self.payload_max(cx.ports, &packet, direction);
+        let mut len_max = self.payload_max(cx.ports, &packet, direction);
         let headers = packet.headers();
+        if turn == Turn::Again {
+            // It was lost, perhaps for being too long for the way behind us, of which nobody need tell
+            // (RFC 8899). Its sender tries with less then, and so must we.
+            let header_len = u32::from(headers.payload - headers.ip);
+            let least = self.shortest_mtu().saturating_sub(header_len);
+            len_max = len_max.min(headers.payload_len().max(least)).max(1);
+        }
         let from = data_seq(&packet);
         let to = from + headers.payload_len() + u32::from(headers.flags.contains(Flags::FIN));
         let Some(edited) = &mut self.edited else { return };
@@ -135,10 +142,30 @@ impl<F: Frame> Flow<F> {
         wire: u32,
         options_len: u32,
     ) -> u32 {
-        match self.mss[direction] {
-            0 => wire,
-            mss => u32::from(mss.max(MSS_MIN)).saturating_sub(options_len).min(wire),
-        }
+        let mss = match self.mss[direction] {
+            // RFC 9293 section 3.7.1.
+            0 => self.mss_within(self.shortest_mtu()),
+            mss => u32::from(mss.max(MSS_MIN)),
+        };
+        mss.saturating_sub(options_len).min(wire)
+    }
+
+    /// The way in `direction` carries datagrams of so many bytes.
+    pub(crate) fn narrow(&mut self, direction: Direction, mtu: u16) {
+        let most = self.mss_within(u32::from(mtu).max(self.shortest_mtu()));
+        let most = u16::try_from(most).unwrap_or(u16::MAX);
+        let mss = &mut self.mss[direction];
+        // What a receiver that says nothing takes fits already.
+        *mss = if *mss == 0 { 0 } else { most.min(*mss) };
+    }
+
+    /// The longest datagram that every way carries (RFC 791 section 3.2, RFC 8200 section 5).
+    fn shortest_mtu(&self) -> u32 {
+        if self.about.key.is_ipv6() { 1280 } else { 576 }
+    }
+
+    fn mss_within(&self, mtu: u32) -> u32 {
+        mtu - if self.about.key.is_ipv6() { 60 } else { 40 }
     }
 }
 

@@ -41,7 +41,12 @@ impl Gate {
     }
 
     pub(super) fn bytes(&mut self, frame: &Frame) -> Vec<(Port, Vec<u8>)> {
-        self.worker.link_mut().inject(frame.port(), &frame.bytes());
+        self.raw(frame.port(), &frame.bytes())
+    }
+
+    /// The same for what is not TCP.
+    pub(super) fn raw(&mut self, port: Port, bytes: &[u8]) -> Vec<(Port, Vec<u8>)> {
+        self.worker.link_mut().inject(port, bytes);
         self.now = self.now + Duration::from_millis(1);
         self.worker.poll(self.now);
         let mut out = Vec::new();

@@ -7,5 +7,6 @@ mod editor;
 mod endpoint;
 mod gate;
 mod limits;
+mod patience;
 mod scripts;
 mod simulation;
