@@ -159,7 +159,7 @@ impl<F: Frame> Flow<F> {
         *mss = if *mss == 0 { 0 } else { most.min(*mss) };
     }
 
-    /// The longest datagram that every way carries (RFC 791 section 3.2, RFC 8200 section 5).
+    /// The longest datagram that every host takes (RFC 791 section 3.1) or every link carries (RFC 8200 section 5).
     fn shortest_mtu(&self) -> u32 {
         if self.about.key.is_ipv6() { 1280 } else { 576 }
     }
