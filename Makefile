@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit doc deny lab bench abuse soak guest-test fuzz build install clean prerequisites
+.PHONY: help demo test lint unit doc deny lab bench compare figures abuse soak guest-test fuzz build install clean prerequisites
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -47,6 +47,12 @@ lab: build ## a shell in a fresh lab, with Tollgate between client and server
 bench: build ## the engine alone, then the lab beside a bridge and a bare forwarder; records in bench/record
 	@bench/engine.sh
 	@bench/lab/compare.sh $(TARGET)/release/tollgate
+
+compare: build ## the lab alone, Suricata too if it can be had; QUICK=1 for one short round, kept beneath the build folder
+	@bench/lab/compare.sh $(if $(QUICK),--quick) $(TARGET)/release/tollgate
+
+figures: ## the tables of the README from the newest records
+	@$(CARGO) run --quiet --release --locked -p tollgate-bench --bin figures -- readme
 
 abuse: build ## hostile traffic: what it costs, what is left for the honest; records in bench/record
 	@bench/abuse.sh

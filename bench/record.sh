@@ -1,10 +1,12 @@
 # Where figures are kept, and on what they were measured. To be sourced from the top of the repository.
 # shellcheck shell=bash
 
-# record_begin WHAT: sets `record` to a path without extension, and writes the .txt beside the .csv.
+# record_begin WHAT: sets `record` to a path without extension, and writes the .txt beside the .csv; in bench/record, or
+# where `record_in` says.
 record_begin() {
-    mkdir -p bench/record
-    record=bench/record/$(date -u +%F)-$1
+    local place=${record_in:-bench/record}
+    mkdir -p "$place"
+    record=$place/$(date -u +%F)-$1
     {
         echo "what:     $1"
         echo "date:     $(date -u '+%F %T') UTC"

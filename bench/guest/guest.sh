@@ -12,7 +12,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lab/report.sh
 source "$here/../lab/report.sh"
 
-readonly BOOT_SECONDS_MAX=170 # of one guest, from power to power off
+readonly BOOT_SECONDS_MAX=270 # of one guest, from power to power off; 60 to 90 on an idle machine
 
 # ---- the guest -----------------------------------------------------------------------------------------
 
@@ -33,7 +33,8 @@ cards() {
     done
 }
 
-# boot KIND: its serial line goes to $work/KIND.
+# boot KIND: its serial line goes to $work/KIND. At its start a kernel counts ticks of the emulated timer, and panics where the
+# host is too busy to deliver them in time: hence no_timer_check.
 boot() {
     local kind=$1 tools=$cache/tools libraries=$cache/tools/usr/lib/x86_64-linux-gnu:$cache/tools/lib/x86_64-linux-gnu
     local kernel code=0 arguments
@@ -43,7 +44,7 @@ boot() {
         "$tools/usr/bin/qemu-system-x86_64" -L "$tools/usr/share/qemu" -L "$tools/usr/share/seabios" \
         -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
         -display none -monitor none -serial stdio -no-reboot "${arguments[@]}" \
-        -kernel "$kernel" -initrd "$work/image" -append "console=ttyS0 quiet panic=-1" \
+        -kernel "$kernel" -initrd "$work/image" -append "console=ttyS0 quiet panic=-1 no_timer_check" \
         </dev/null >"$work/raw" 2>"$work/qemu" &
     qemu=$!
     wait "$qemu" || code=$?

@@ -1,171 +1,188 @@
 #!/usr/bin/env bash
-# What forwarding costs: Tollgate beside a plain Linux bridge and a bare AF_XDP forwarder, in one lab, in turn.
+# What standing in the wire costs: Tollgate beside other forwarders, in one run, in turn.
 #
-#     compare.sh [PROGRAM] [ROUNDS] [SECONDS]      target/release/tollgate, 5 rounds, 3 s a measurement
+#     compare.sh [--quick] [--rounds N] [--only NAME,NAME…] [PROGRAM]      3 rounds; target/release/tollgate
 #
-# Each round measures every forwarder once, so that what the machine does meanwhile falls on all alike. Traffic
-# is one TCP connection of Linux's own (iperf3, offloads off), with full and with small segments; both its ends
-# run on core 1. Forwarders that have a thread of their own run it on core 0; a bridge has none, and works on the
-# core of whoever sends. Every figure is what *arrived*, and beside it stands what the forwarder itself counted.
+# Each round puts every forwarder between two veth pairs once, so that whatever else the machine does falls on all
+# alike, and measures: one TCP connection of Linux's own (iperf3, offloads off) with full and with small segments, and
+# what the whole machine worked for it; then with tollgate-gen, which is both ends: the highest rate of segments
+# without loss, how long segments take at a rate far below it, and connections a second. The ends run on core 1,
+# forwarders with a thread of their own on core 0. Every path is proved by what the forwarder itself counted.
+#
+# Kept in bench/record: the figures (CSV), the machine, and pictures (SVG). --quick is one short round (some two minutes), to
+# see that all works, kept beneath the build folder only.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
 source bench/lab/lab.sh
 source bench/record.sh
+source bench/lab/forwarders.sh
 
-program=$(realpath "${1:-target/release/tollgate}")
-rounds=${2:-5}
-seconds=${3:-3}
-built=$(realpath "${CARGO_TARGET_DIR:-target}")/release
-readonly FORWARDERS=(bridge bare tollgate rules)
-readonly ENDS_CORE=1 FORWARDER_CORE=0 SIZES=(88 1460) # MSS; 88 is the least that Linux takes
+readonly ENDS_CORE=1
+readonly STREAMS=(1514:1460 142:88) # frame and MSS; 88 is the least that Linux takes
 
-describe() {
-    cat <<'TEXT'
-bridge    a Linux bridge in the gate; no thread of its own, it runs on the core of the ends
-bare      crates/link/examples/bare_forwarder.rs: the same rings, no parsing, no flows
-tollgate  tollgate run, one worker, no rules: every connection followed, every checksum verified
-rules     tollgate run, one worker, a Lua rule that is called with all data
-TEXT
+options() {
+    rounds=3 seconds=3 trial_ms=1000 precision=3 quick='' only=''
+    while [[ ${1:-} == -* ]]; do
+        case $1 in
+            --quick) quick=1 rounds=1 seconds=1 trial_ms=200 precision=15 && shift ;;
+            --rounds) rounds=${2:?--rounds needs a number} && shift 2 ;;
+            --only) only=${2:?--only needs names with commas between} && shift 2 ;;
+            *) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" && exit 2 ;;
+        esac
+    done
+    target=$(realpath "${CARGO_TARGET_DIR:-target}") built=$target/release
+    program=$(realpath "${1:-target/release/tollgate}")
+    cache=$target/peers
 }
 
 prepare() {
+    local name reason
     echo "==> building"
+    cargo build --quiet --release --locked -p tollgate -p tollgate-gen -p example-firewall
+    cargo build --quiet --release --locked -p tollgate-bench --bin figures
     cargo build --quiet --release --locked -p tollgate-link --example bare_forwarder
     work=$(mktemp -d)
-    lab=$(lab_new_name)
-    trap 'lab_down "$lab"; rm -rf "$work"' EXIT
+    streams_lab=$(lab_new_name) generator_lab=$(lab_new_name)
+    trap 'lab_down "$streams_lab"; lab_down "$generator_lab"; rm -rf "$work"' EXIT
     trap 'exit 130' INT TERM
-    lab_up "$lab" 1 1500 off
-    cat >"$work/rules.lua" <<'LUA'
-haka.rule{
-    hook = tcp_connection.events.receive_data,
-    eval = function (flow, current, dir) end
-}
-LUA
+    write_rules
+    names=()
+    for name in "${FORWARDERS[@]}"; do
+        [[ -z $only || ,$only, == *,$name,* ]] || continue
+        reason=$(forwarder_missing "$name") && echo "    $reason" && continue
+        names+=("$name")
+    done
+    lab_up "$streams_lab" 1 1500 off
+    lab_up_for_generator "$generator_lab"
 }
 
-# begin FORWARDER: when it returns, the forwarder forwards.
-begin() {
-    local rules=()
-    case $1 in
-        bridge)
-            lab_bridge "$lab"
-            return
-            ;;
-        bare)
-            lab_start "$lab" gate taskset -c "$FORWARDER_CORE" "$built/examples/bare_forwarder" \
-                --pair a0:b0 --seconds "$((seconds + 6))" >"$work/forwarder.log" 2>&1 &
-            ;;
-        tollgate | rules)
-            [[ $1 == tollgate ]] || rules=(--rules "$work/rules.lua")
-            lab_start "$lab" gate taskset -c "$FORWARDER_CORE" "$program" run --pair a0:b0 --config "$here/demo.toml" \
-                "${rules[@]}" --events none >"$work/forwarder.log" 2>&1 &
-            ;;
-    esac
-    forwarder=$!
-    await_crossing || { cat "$work/forwarder.log" >&2 && lab_fail "$1 does not forward"; }
+# keep FORWARDER MEASURE VALUE UNIT: a line of the record.
+keep() {
+    echo "$round,$1,$2,$3,$4" >>"$record.csv"
+    printf '    round %s of %s  %-9s %-26s %12s %s\n' "$round" "$rounds" "$1" "$2" "$3" "$4"
+}
+
+# What all cores have worked so far, in hundredths of a second: all, and that of the kernel's softirqs.
+worked() {
+    awk '$1 == "cpu" { print $2 + $3 + $4 + $7 + $8, $8 }' /proc/stat
+}
+
+# stream FORWARDER FRAME MSS: one TCP connection of Linux's own; adds what arrived to `arrived`. Linux takes the 12
+# bytes of timestamps from the MSS.
+stream() {
+    local name=$1 frame=$2 mss=$3 server line mbit before after
+    lab_start "$lab" server taskset -c "$ENDS_CORE" iperf3 -p 80 -s -1 >/dev/null 2>&1 &
+    server=$!
+    sleep 0.3
+    before=$(worked)
+    line=$(lab_in "$lab" client taskset -c "$ENDS_CORE" iperf3 -p 80 -c "$LAB_SERVER_V4" -M "$mss" -t "$seconds" -f k | grep receiver) ||
+        lab_fail "$name: no stream came through"
+    after=$(worked)
+    wait "$server"
+    mbit=$(sed -n 's/.* \([0-9.]*\) Kbits.*/\1/p' <<<"$line" | awk '{ printf "%d", $1 / 1000 }')
+    arrived=$((arrived + mbit * 125000 * seconds / (mss - 12)))
+    keep "$name" "goodput_$frame" "$mbit" Mbit/s
+    [[ $mbit -gt 0 ]] || lab_fail "$name: nothing arrived"
+    read -r all softirq < <(awk -v mbit="$((mbit * seconds))" '{ all = $3 - $1; print all / 100 / mbit * 1000, ($4 - $2) / 100 / mbit * 1000 }' <<<"$before $after")
+    keep "$name" "cpu_$frame" "$all" s/Gbit
+    keep "$name" "softirq_$frame" "$softirq" s/Gbit
+}
+
+# generate ARGUMENTS…: tollgate-gen, both ends; its figures go to `figures`, NAME VALUE a line.
+generate() {
+    local code=0
+    lab_in "$lab" client taskset -c "$ENDS_CORE" "$built/tollgate-gen" "$@" -p c0:s0 --quiet >"$work/figures" 2>"$work/generator.log" || code=$?
+    [[ $code -ne 2 ]] || { cat "$work/generator.log" >&2 && lab_fail "the generator could not begin"; }
+    return "$code"
+}
+
+figure() {
+    awk -v name="$1" '$1 == name { print $2 }' "$work/figures"
 }
 
 await_crossing() {
     local _
-    for _ in {1..50}; do
-        lab_in "$lab" client ping -c 1 -W 1 "$LAB_SERVER_V4" >/dev/null 2>&1 && sleep 0.5 && return 0
-        sleep 0.1
+    for _ in {1..20}; do
+        if [[ $lab == "$streams_lab" ]]; then
+            lab_in "$lab" client ping -c 1 -W 1 "$LAB_SERVER_V4" >/dev/null 2>&1 && sleep 0.5 && return 0
+        else
+            generate tcp --flows 1 --connections 1 --seconds 1 && return 0
+        fi
+        sleep 0.2
     done
-    return 1
+    cat "$work/forwarder.log" >&2
+    lab_fail "$1 does not forward"
 }
 
-# end FORWARDER: stops it, and sets `proof` to what it counted: frames that it took from port A.
-end() {
-    proof=
-    case $1 in
-        bridge)
-            lab_in "$lab" gate ip link show | grep -q xdp && lab_fail "a bridge with XDP is not plain"
-            proof=$(lab_in "$lab" gate cat /proc/net/dev | awk '$1 == "a0:" { print $3 }')
-            proof=$((proof - bridged))
-            lab_unbridge "$lab"
-            return
-            ;;
-        bare)
-            wait "$forwarder"
-            proof=$(sed -n 's/^from a: \([0-9]*\) frames.*/\1/p' "$work/forwarder.log")
-            ;;
-        tollgate | rules)
-            sleep 0.7 # until the page has the last of it
-            proof=$(lab_in "$lab" gate curl -sf http://127.0.0.1:9460/metrics |
-                awk '/^tollgate_frames_received_total{.*port="a"/ { sum += $2 } END { print sum }')
-            kill -TERM "$forwarder"
-            wait "$forwarder" || { cat "$work/forwarder.log" >&2 && lab_fail "$1 did not end well"; }
-            ;;
-    esac
-    lab_in "$lab" gate ip link show | grep -q xdp && lab_fail "$1 left an XDP program behind"
-    return 0
-}
-
-# stream MSS: one TCP connection of Linux's own, of segments with at most MSS bytes; sets `value` to millions of
-# segments a second, and `arrived` to their number. Linux takes the 12 bytes of timestamps from the MSS.
-stream() {
-    local server line bytes payload=$(($1 - 12))
-    lab_start "$lab" server taskset -c "$ENDS_CORE" iperf3 -s -1 >/dev/null 2>&1 &
-    server=$!
-    sleep 0.3
-    line=$(lab_in "$lab" client taskset -c "$ENDS_CORE" iperf3 -c "$LAB_SERVER_V4" -M "$1" -t "$seconds" -f k | grep receiver)
-    wait "$server"
-    mbit=$(sed -n 's/.* \([0-9.]*\) Kbits.*/\1/p' <<<"$line" | awk '{ printf "%d", $1 / 1000 }')
-    bytes=$((mbit * 125000 * seconds))
-    arrived=$((bytes / payload))
-    value=$(awk -v n="$arrived" -v s="$seconds" 'BEGIN { printf "%.3f", n / s / 1e6 }')
-}
-
-# measure ROUND FORWARDER MSS: a line of the record.
-measure() {
-    local round=$1 name=$2 mss=$3
-    bridged=$(lab_in "$lab" gate cat /proc/net/dev | awk '$1 == "a0:" { print $3 }')
-    begin "$name"
-    stream "$mss"
-    end "$name"
-    # A twentieth of tolerance: iperf3 rounds, and its seconds are not quite ours.
+# prove FORWARDER: what it counted is at least what arrived, but for a twentieth: iperf3 rounds.
+prove() {
     [[ ${proof:-0} -ge $((arrived * 19 / 20)) ]] ||
-        lab_fail "$name: $arrived frames arrived, but it counted only ${proof:-none}: they went another way"
-    echo "$round,$name,$((mss + 54)),$value,$mbit,$arrived,$proof" >>"$record.csv"
-    printf '    round %s of %s  %-9s %4s-byte frames  %8s Mpps  %6s Mbit/s\n' \
-        "$round" "$rounds" "$name" "$((mss + 54))" "$value" "$mbit"
+        lab_fail "$1: $arrived frames arrived, but it counted only ${proof:-none}: they went another way"
+    keep "$1" "counted_$2" "$proof" frames
 }
 
-# The median of each forwarder and frame size.
-table() {
-    tail -n +2 "$record.csv" | sort -t , -k 2,2 -k 3,3n -k 4,4n | awk -F , '
-        { mpps[$2, $3] = mpps[$2, $3] " " $4; mbit[$2, $3] = mbit[$2, $3] " " $5 }
-        function median(list, values, n) { n = split(list, values, " "); return values[int((n + 1) / 2)] }
-        END {
-            printf "%-10s %18s %18s %22s\n", "", "142 bytes: Mpps", "1514 bytes: Mpps", "1514 bytes: Mbit/s"
-            count = split("bridge bare tollgate rules", names, " ")
-            for (i = 1; i <= count; i++) {
-                name = names[i]
-                printf "%-10s %18s %18s %22s\n", name, median(mpps[name, 142]), median(mpps[name, 1514]), median(mbit[name, 1514])
-            }
-        }'
+streams() {
+    local name=$1 entry
+    lab=$streams_lab arrived=0
+    forwarder_begin "$name"
+    await_crossing "$name"
+    for entry in "${STREAMS[@]}"; do
+        stream "$name" "${entry%:*}" "${entry#*:}"
+    done
+    forwarder_end "$name"
+    prove "$name" streams
+}
+
+segments() {
+    local name=$1 frame quantile
+    lab=$generator_lab arrived=0
+    forwarder_begin "$name"
+    await_crossing "$name"
+    for frame in 64 1514; do
+        # At most one frame in ten thousand, as a machine with two cores is never quite alone.
+        generate search --frame "$frame" --trial "$trial_ms" --precision "$precision" --loss 0.01 || tail -n 1 "$work/generator.log" >&2
+        keep "$name" "lossless_$frame" "$(figure rate_without_loss_pps)" pps
+    done
+    generate latency --frame 128 --rate 10000 --seconds "$seconds" || tail -n 1 "$work/generator.log" >&2
+    for quantile in p50 p99 p999; do
+        keep "$name" "one_way_$quantile" "$(figure "one_way_${quantile}_us")" us
+    done
+    arrived=$(figure arrived_segments)
+    generate tcp --flows 500 --request 100 --response 1000 --seconds "$seconds" || tail -n 1 "$work/generator.log" >&2
+    keep "$name" connections "$(figure completed_per_s)" 1/s
+    # From the client's end came: SYN, ACK or request, acknowledgments, FIN; five at least.
+    arrived=$((arrived + 3 * $(figure completed)))
+    forwarder_end "$name"
+    prove "$name" segments
 }
 
 main() {
-    local round name mss
+    options "$@"
     [[ $EUID -eq 0 ]] || lab_fail "needs root, to make network namespaces"
     [[ $(nproc) -ge 2 ]] || lab_fail "needs two cores: one for the ends, one for the forwarder"
+    [[ -z $quick ]] || record_in=$target/record
     record_begin lab
     prepare
-    echo "round,forwarder,frame_bytes,mpps,mbit_per_s,arrived_frames,counted_by_forwarder" >"$record.csv"
-    local minutes=$((rounds * ${#FORWARDERS[@]} * ${#SIZES[@]} * (seconds + 3) / 60 + 1))
-    echo "==> $rounds rounds of ${#FORWARDERS[@]} forwarders; some $minutes minutes"
+    echo "round,forwarder,measure,value,unit" >"$record.csv"
+    echo "==> $rounds rounds of ${names[*]}; some $((rounds * ${#names[@]} * (20 + 7 * seconds + trial_ms / 40) / 60 + 1)) minutes"
     for ((round = 1; round <= rounds; round++)); do
-        for mss in "${SIZES[@]}"; do
-            for name in "${FORWARDERS[@]}"; do
-                measure "$round" "$name" "$mss"
-            done
+        for name in "${names[@]}"; do
+            streams "$name"
+            segments "$name"
         done
     done
-    { describe && echo && table; } | tee -a "$record.txt"
+    {
+        describe
+        echo
+        echo "Medians:"
+        "$built/figures" table "$record.csv"
+        echo
+        echo "load at the end: $(cut -d ' ' -f 1-3 /proc/loadavg)"
+    } | tee -a "$record.txt"
+    "$built/figures" plot "$record.csv" "$record.txt" "$record.svg"
     record_end
+    echo "==> pictures in $record.svg; \`make figures\` puts the table into the README"
 }
 
-main
+main "$@"

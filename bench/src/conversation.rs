@@ -72,6 +72,12 @@ impl Conversations {
         self.standings.len()
     }
 
+    /// Bytes that each of them takes here: to be left out where memory is measured.
+    #[must_use]
+    pub const fn bytes_each() -> usize {
+        size_of::<Standing>()
+    }
+
     /// Writes the `step`-th frame of a flow's handshake; none after [`HANDSHAKE_STEPS`].
     pub fn handshake(&mut self, flow: usize, step: usize, out: &mut [u8]) -> Option<(Port, usize)> {
         let standing = self.standings.get_mut(flow)?;

@@ -8,6 +8,7 @@ pub mod burst;
 pub mod conversation;
 pub mod dice;
 pub mod driver;
+pub mod figures;
 pub mod frame;
 pub mod hostile;
 pub mod stream;

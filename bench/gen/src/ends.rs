@@ -100,6 +100,13 @@ impl<L: Link> Ends<L> {
         true
     }
 
+    /// Frames that were sent out of `port` by others, and will arrive here.
+    pub(crate) const fn sent_elsewhere(&mut self, port: Port, frames: u64, bytes: u64) {
+        let counts = self.counts(port);
+        counts.sent += frames;
+        counts.sent_bytes += bytes;
+    }
+
     /// Hands over what waits. What finds no room waits on.
     pub(crate) fn flush(&mut self) {
         for port in Port::BOTH {

@@ -1,6 +1,7 @@
 //! Floods: frames that belong to no connection, at a rate or as fast as it goes.
 
-use tollgate_link::{Link, Port};
+use anyhow::Context as _;
+use tollgate_link::{Link, Port, xsk::steer::SteerProgram};
 
 use crate::{
     addresses::{Addresses, CONNECTIONS_MAX},
@@ -36,23 +37,27 @@ pub(crate) struct Flood {
 
 /// The mix without the four bytes of FCS that no program sees.
 const IMIX: [usize; 12] = [60, 60, 572, 60, 60, 572, 60, 1514, 572, 60, 60, 572];
+/// Copies that the kernel makes of a frame in one call: fewer cost calls, more come in bursts that overrun rings.
+const COPIES: u32 = 64;
 /// How long the last frames may take.
 const DRAIN_NS: u64 = 200_000_000;
 
 impl Flood {
-    /// Sends, counts what arrives, and tells both.
+    /// Sends, counts what arrives, and tells both. With a program, the kernel makes the frames: so many copies of each.
     pub(crate) fn run<L: Link>(
         &self,
         ends: &mut Ends<L>,
         addresses: &Addresses,
         clock: &mut Clock,
         seed: u64,
-    ) -> Report {
+        kernel: Option<&SteerProgram<'_>>,
+    ) -> anyhow::Result<Report> {
         let mut writer = Writer {
             flood: *self,
             addresses: addresses.clone(),
             pattern: Pattern::new(seed),
             dice: Dice::new(seed),
+            made: 0,
             sent: 0,
         };
         let (mut broken, mut strangers) = (0_u64, 0_u64);
@@ -68,10 +73,10 @@ impl Flood {
             if is_sending {
                 last_ns = now_ns;
                 let due = due(self.rate, now_ns - begin_ns);
-                for _ in 0..BATCH {
-                    if writer.sent >= due || !writer.send(ends) {
-                        break;
-                    }
+                match kernel {
+                    Some(program) if writer.sent < due => writer.send_copies(ends, program)?,
+                    Some(_) => {}
+                    None => writer.send_batch(ends, due),
                 }
             } else if clock.is_stopped() && now_ns > last_ns + DRAIN_NS {
                 break;
@@ -87,7 +92,7 @@ impl Flood {
             });
         }
         let seconds = (last_ns - begin_ns).max(1) as f64 / 1e9;
-        report(self, ends, seconds, broken, strangers)
+        Ok(report(self, ends, seconds, broken, strangers))
     }
 }
 
@@ -126,31 +131,64 @@ struct Writer {
     addresses: Addresses,
     pattern: Pattern,
     dice: Dice,
+    made: u64,
     sent: u64,
 }
 
 impl Writer {
-    fn send<L: Link>(&mut self, ends: &mut Ends<L>) -> bool {
-        let turn = usize::try_from(self.sent).unwrap_or(0);
+    fn send_batch<L: Link>(&mut self, ends: &mut Ends<L>, due: u64) {
+        for _ in 0..BATCH {
+            if self.sent >= due {
+                return;
+            }
+            let (segment, payload) = self.next();
+            let bytes = self.pattern.bytes(segment.connection, segment.from, 1, payload);
+            let len = frame::len(&self.addresses, segment.flags, bytes.len());
+            let sent = ends.send(segment.from, len, |out| {
+                frame::write(out, &self.addresses, segment, bytes, None);
+            });
+            if !sent {
+                return;
+            }
+            self.sent += 1;
+        }
+    }
+
+    /// The next frame, [`COPIES`] times, made by the kernel.
+    fn send_copies<L: Link>(
+        &mut self,
+        ends: &mut Ends<L>,
+        program: &SteerProgram<'_>,
+    ) -> anyhow::Result<()> {
+        let (segment, payload) = self.next();
+        let bytes = self.pattern.bytes(segment.connection, segment.from, 1, payload);
+        let mut frame = vec![0; frame::len(&self.addresses, segment.flags, bytes.len())];
+        frame::write(&mut frame, &self.addresses, segment, bytes, None);
+        program.send_live(&frame, COPIES).context(
+            "the kernel makes no live frames (Linux 5.18 is needed): leave out --kernel",
+        )?;
+        self.sent += u64::from(COPIES);
+        ends.sent_elsewhere(Port::A, u64::from(COPIES), u64::from(COPIES) * frame.len() as u64);
+        Ok(())
+    }
+
+    /// What the next frame is: its segment, and how much it carries.
+    fn next(&mut self) -> (Segment, usize) {
+        let turn = usize::try_from(self.made).unwrap_or(0);
+        self.made += 1;
         let frame_bytes = match self.flood.kind {
             Kind::Imix => IMIX.get(turn % IMIX.len()).copied().unwrap_or(60),
             Kind::Syn | Kind::Data => self.flood.frame_bytes,
         };
         let number = self.dice.roll();
         let connection = number % self.flood.flows.min(CONNECTIONS_MAX);
-        let is_back = self.flood.both_ways && self.sent % 2 == 1;
+        let is_back = self.flood.both_ways && turn % 2 == 1;
         let from = if is_back { Port::B } else { Port::A };
         let flags = if self.flood.kind == Kind::Syn { SYN } else { ACK };
         let headers = frame::len(&self.addresses, flags, 0);
         let payload = if flags == SYN { 0 } else { frame_bytes.saturating_sub(headers) };
-        let [seq, ack] = [number >> 32, number >> 16].map(|word| u32::try_from(word & 0xffff_ffff));
-        let ack = if flags == SYN { 0 } else { ack.unwrap_or(0) };
-        let segment = Segment { connection, from, seq: seq.unwrap_or(0), ack, flags };
-        let bytes = self.pattern.bytes(connection, from, 1, payload);
-        let sent = ends.send(from, headers + bytes.len(), |out| {
-            frame::write(out, &self.addresses, segment, bytes, None);
-        });
-        self.sent += u64::from(sent);
-        sent
+        let [seq, ack] = [number >> 32, number].map(|word| (word & 0xffff_ffff) as u32);
+        let ack = if flags == SYN { 0 } else { ack };
+        (Segment { connection, from, seq, ack, flags }, payload)
     }
 }

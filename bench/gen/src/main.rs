@@ -21,7 +21,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser as _;
-use tollgate_link::xsk::{Fail, Mode, OtherFrames, Pair, PairConfig, XskLink};
+use tollgate_link::xsk::{
+    Fail, Mode, OtherFrames, Pair, PairConfig, XskLink,
+    steer::{SteerConfig, SteerProgram, Storage},
+};
 
 use crate::{
     addresses::{Addresses, CONNECTIONS_MAX},
@@ -76,7 +79,7 @@ fn run(command: &Command) -> anyhow::Result<bool> {
 
 /// What is to be done, with nothing wrong in it.
 enum Task {
-    Flood(Flood),
+    Flood(Flood, bool),
     Tcp(Exchanges),
     Latency(Constant),
     Search(Search),
@@ -86,14 +89,17 @@ enum Task {
 impl Task {
     fn from(command: &Command) -> anyhow::Result<Self> {
         Ok(match command {
-            Command::Flood(args) => Self::Flood(Flood {
-                kind: args.kind,
-                frame_bytes: args.frame.into(),
-                flows: args.flows,
-                rate: args.rate,
-                seconds: args.seconds,
-                both_ways: args.both_ways,
-            }),
+            Command::Flood(args) => {
+                let flood = Flood {
+                    kind: args.kind,
+                    frame_bytes: args.frame.into(),
+                    flows: args.flows,
+                    rate: args.rate,
+                    seconds: args.seconds,
+                    both_ways: args.both_ways,
+                };
+                Self::Flood(flood, args.kernel)
+            }
             Command::Tcp(args) => Self::Tcp(exchanges(args)?),
             Command::Latency(args) => {
                 Self::Latency(constant(&args.steady, args.rate, args.seconds * 1000, !args.one_way))
@@ -116,8 +122,8 @@ impl Task {
     /// Bytes of the longest frame that it will send, where that is known.
     fn frame_max(&self) -> usize {
         match self {
-            Self::Flood(flood) if flood.kind == flood::Kind::Imix => 1514,
-            Self::Flood(flood) => flood.frame_bytes,
+            Self::Flood(flood, _) if flood.kind == flood::Kind::Imix => 1514,
+            Self::Flood(flood, _) => flood.frame_bytes,
             Self::Tcp(exchanges) => exchanges.load.script.mss as usize + 54,
             Self::Latency(constant) => constant.frame_bytes,
             Self::Search(search) => search.constant.frame_bytes,
@@ -130,7 +136,12 @@ impl Task {
         let first = common.first.unwrap_or_else(chance) % CONNECTIONS_MAX;
         let Wire { ends, addresses, frame_max, .. } = wire;
         Ok(match self {
-            Self::Flood(flood) => flood.run(ends, addresses, clock, seed),
+            Self::Flood(flood, false) => flood.run(ends, addresses, clock, seed, None)?,
+            Self::Flood(flood, true) => {
+                let mut storage = Storage::default();
+                let program = program_to(&common.ports.0, &mut storage)?;
+                flood.run(ends, addresses, clock, seed, Some(&program))?
+            }
             Self::Tcp(mut exchanges) => {
                 exchanges.load.first = first;
                 exchanges.run(ends, addresses, clock, seed)
@@ -230,6 +241,13 @@ impl Wire {
         drop(self.ends);
         self.pair.close().context("the interfaces could not be given back")
     }
+}
+
+/// A steering program without sockets, which sends everything out of `interface`.
+fn program_to<'a>(interface: &str, storage: &'a mut Storage) -> anyhow::Result<SteerProgram<'a>> {
+    let program = SteerProgram::load(storage, &SteerConfig::default())?;
+    program.set_peer(nix::net::if_::if_nametoindex(interface)?)?;
+    Ok(program)
 }
 
 /// A number that differs from run to run.

@@ -247,6 +247,15 @@ fn a_flood_arrives_and_is_counted() {
 }
 
 #[test]
+fn a_flood_made_by_the_kernel_arrives_as_well() {
+    let Some(lab) = Lab::with(|link| bare(link, |_, _| {})) else { return };
+    let figures = lab.figures(&["flood", "--kernel", "--rate", "5000", "--seconds", "1"]);
+    let sent = figures["sent_frames"].as_u64().unwrap();
+    assert!((1000..=5100).contains(&sent), "{figures}");
+    assert!(figures["arrived_frames"].as_u64().unwrap() > sent / 2, "{figures}");
+}
+
+#[test]
 fn a_capture_arrives_as_it_was_sent() {
     let Some(lab) = Lab::with(|link| bare(link, |_, _| {})) else { return };
     let capture: PathBuf = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/demo.pcap.gz").into();

@@ -20,7 +20,7 @@ use std::{
 
 use tollgate_link::{
     Link, Port,
-    xsk::{Mode, Pair, PairConfig, XskLink},
+    xsk::{Fail, Mode, Pair, PairConfig, XskLink},
 };
 
 const BATCH: usize = 64;
@@ -29,10 +29,12 @@ const IDLE_TURNS: u32 = 1000;
 const USAGE: &str = "bare_forwarder --pair A:B [--seconds N] [--workers N] [--ring N] [--mode auto|copy|zerocopy|redirect]";
 
 fn main() {
-    let Some((config, duration, redirect)) = arguments() else {
+    let Some((mut config, duration, redirect)) = arguments() else {
         eprintln!("usage: {USAGE}");
         process::exit(2);
     };
+    // A worker that is late must not be bypassed by what it is compared with.
+    config.fail = if redirect { Fail::Wire } else { Fail::Closed };
     let (pair, links) = Pair::open(&config).unwrap_or_else(|error| {
         eprintln!("{error}");
         process::exit(1);

@@ -20,6 +20,9 @@ use super::{
 };
 use crate::xsk::{Fail, OpenError, OtherFrames, heartbeat::Heartbeats, interface::Interface};
 
+/// `BPF_F_TEST_XDP_LIVE_FRAMES` of linux/bpf.h.
+const LIVE_FRAMES: u32 = 1 << 1;
+
 /// What a steering program is loaded with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SteerConfig {
@@ -78,6 +81,18 @@ impl<'storage> SteerProgram<'storage> {
     pub fn run(&self, frame: &[u8]) -> libbpf_rs::Result<u32> {
         let input = ProgramInput { data_in: Some(frame), ..ProgramInput::default() };
         self.skeleton.progs.steer.test_run(input).map(|output| output.return_value)
+    }
+
+    /// Lets the kernel make `copies` of a frame and run the program on each, for real (live frames, Linux 5.18): those
+    /// that it sends across leave by the interface of [`Self::set_peer`]. For generators.
+    pub fn send_live(&self, frame: &[u8], copies: u32) -> libbpf_rs::Result<()> {
+        let input = ProgramInput {
+            data_in: Some(frame),
+            flags: LIVE_FRAMES,
+            repeat: copies,
+            ..ProgramInput::default()
+        };
+        self.skeleton.progs.steer.test_run(input).map(drop)
     }
 
     /// Gives queue 0 a socket that is bound to nothing, until it is dropped: for [`Self::run`] only.
