@@ -2,7 +2,8 @@
 //! what a flow takes of memory.
 //!
 //! A worker shares nothing (ARCHITECTURE.md, law 4), so what it loses it loses to the machine: caches, memory, clock.
-//! With more workers than cores they take turns, and only the cost a packet means something.
+//! With more workers than cores they take turns, and only the cost a packet means something. One run a process, or what
+//! the last one gave back would count as the memory of the next.
 #![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
 
 use std::{
@@ -25,12 +26,12 @@ use tollgate_policy::AcceptAll;
 /// Several workers side by side: nanoseconds a packet of each, packets a second of all, bytes a flow
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many workers, one run each
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4")]
-    workers: Vec<usize>,
-    /// Flows of all workers together, one run each
-    #[arg(long, value_delimiter = ',', default_value = "10000,1000000,4000000")]
-    flows: Vec<usize>,
+    /// How many workers
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// Flows of all workers together
+    #[arg(long, default_value_t = 1_000_000)]
+    flows: usize,
     /// Bytes of a frame with its FCS
     #[arg(long, default_value_t = 64)]
     frame: usize,
@@ -41,22 +42,14 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    let Arguments { workers, flows, frame, .. } = arguments;
+    ensure!(workers > 0 && flows >= workers, "at least one worker, and a flow for each");
     let cores = thread::available_parallelism()?.get();
+    let run = side_by_side(&arguments)?;
     println!("workers,cores,flows,frame_bytes,ns_per_packet,mpps_of_all,bytes_per_flow");
-    for &flows in &arguments.flows {
-        for &workers in &arguments.workers {
-            let run = side_by_side(&arguments, flows, workers)?;
-            // Where they take turns, all together are no faster than the cores.
-            let at_once = workers.min(cores) as f64;
-            println!(
-                "{workers},{cores},{flows},{},{:.1},{:.2},{:.0}",
-                arguments.frame,
-                run.ns,
-                at_once * 1000.0 / run.ns,
-                run.bytes,
-            );
-        }
-    }
+    // Where they take turns, all together are no faster than the cores.
+    let mpps = workers.min(cores) as f64 * 1000.0 / run.ns;
+    println!("{workers},{cores},{flows},{frame},{:.1},{mpps:.2},{:.0}", run.ns, run.bytes);
     Ok(())
 }
 
@@ -68,7 +61,8 @@ struct Run {
     bytes: f64,
 }
 
-fn side_by_side(arguments: &Arguments, flows: usize, workers: usize) -> anyhow::Result<Run> {
+fn side_by_side(arguments: &Arguments) -> anyhow::Result<Run> {
+    let Arguments { workers, flows, .. } = *arguments;
     let each = flows.div_ceil(workers);
     let before = resident()?;
     let opened = Arc::new(Barrier::new(workers + 1));
