@@ -15,6 +15,7 @@ mod cases;
 mod common;
 mod connections;
 mod copies;
+mod counted;
 mod edits;
 mod fast_open;
 mod found;
