@@ -40,10 +40,13 @@ impl Tracker {
     }
 
     /// Whether `segment` answers the SYN that passed and was not believed: then the peer holds no
-    /// such connection any more. Its acknowledgment is of the SYN, and of nothing in this connection.
+    /// such connection any more. Its acknowledgment is of the SYN, and of nothing in this connection. One that
+    /// accepts or refuses nothing, or is of this connection by its own number, just happens to name the same.
     #[must_use]
     pub fn answers_late_syn(&self, direction: Direction, segment: &Segment) -> bool {
-        self.late_syn_seen
+        let refuses = segment.has(Flags::RST) && segment.seq != self.halves[direction].forwarded;
+        (refuses || segment.has(Flags::SYN))
+            && self.late_syn_seen
             && self.late_syn_direction == direction.reverse()
             && segment.ack == self.late_syn + 1
     }

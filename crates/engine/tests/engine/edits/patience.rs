@@ -135,3 +135,20 @@ fn what_no_router_can_have_said_is_not() {
     assert_eq!(parts(&gate.bytes(&up(3, 1, "cd")))[0], (2003, 1460));
     gate.finish();
 }
+
+/// A stray SYN passes and changes nothing, and an acknowledgment that happens to name the number behind it is one
+/// like all others: left as it is, it would be of bytes that nobody has sent.
+#[test]
+fn an_acknowledgment_of_the_number_behind_a_stray_syn_is_translated() {
+    let mut gate = Gate::new();
+    gate.rule(|data| data.insert(3, "0123456789").unwrap());
+    assert_eq!(gate.put(&up(1, 1, "abc")), [s(1, 1, "abc0123456789")]);
+    let stray = Frame::client(13, 0, SYN, b"");
+    assert_eq!(gate.put(&stray), [('s', 13, 0, SYN, String::new())]);
+    assert_eq!(gate.put(&down(1, 14, "")), [c(1, 4, "")]);
+    assert_eq!(gate.put(&down(1, 14, "answer")), [c(1, 4, "answer")]);
+    // A refusal of that SYN, by who has forgotten the connection, stays as it is.
+    let refusal = Frame::server(0, 14, RST | ACK, b"");
+    assert_eq!(gate.put(&refusal), [('c', 0, 14, RST | ACK, String::new())]);
+    gate.finish();
+}
