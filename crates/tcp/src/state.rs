@@ -62,7 +62,7 @@ pub struct Timeouts {
     pub closing: Duration,
     /// In [`State::TimeWait`].
     pub time_wait: Duration,
-    /// In [`State::Reset`]: long enough for a challenge ACK and its answer to cross.
+    /// In [`State::Reset`]: long enough for a challenge ACK and its answer to cross, and for who missed the RST.
     pub reset: Duration,
     /// After a reset or drop of our own, while stragglers are answered or absorbed.
     pub zombie: Duration,
@@ -95,6 +95,7 @@ impl Timeouts {
             half_closed: at_most(self.half_closed, 300),
             closing: at_most(self.closing, 60),
             time_wait: at_most(self.time_wait, 10),
+            reset: at_most(self.reset, 10),
             ..self
         }
     }
@@ -115,7 +116,8 @@ impl Default for Timeouts {
             // and it may carry the last data.
             closing: Duration::from_secs(300),
             time_wait: Duration::from_secs(60),
-            reset: Duration::from_secs(10),
+            // Who missed the RST is told when he repeats himself, after 120 s at most.
+            reset: Duration::from_secs(130),
             // As for `closing`: forgotten earlier, a repeat of what was refused would be of no connection, and
             // those may be let pass.
             zombie: Duration::from_secs(300),

@@ -165,7 +165,7 @@ pub struct Timeouts {
     pub closing_s: u32,
     /// Closed: late copies are still recognized. Default: 60.
     pub time_wait_s: u32,
-    /// Ended by an endpoint's RST. Default: 10.
+    /// Ended by an endpoint's RST, which the other may have missed. Default: 130.
     pub reset_s: u32,
     /// Dropped or reset by a rule: its packets are silently dropped for so long. Default: 300.
     pub zombie_s: u32,

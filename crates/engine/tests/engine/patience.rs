@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tollgate_engine::{Config, Midstream, Reason};
+use tollgate_link::Port;
 use tollgate_policy::Verdict;
 use tollgate_tcp::{Invalid, State};
 
@@ -332,5 +333,21 @@ fn a_table_nearly_full_of_closed_connections_forgets_them_in_ten_seconds() {
     gate.wait(Duration::from_secs(1));
     assert!(waiting(&gate) < 10);
     gate.establish();
+    gate.finish();
+}
+
+/// A RST that was lost behind us, while its receiver repeats itself ever more seldom: he is told at his next try, as
+/// the end that is gone would tell him.
+#[test]
+fn who_missed_a_rst_is_told_when_he_repeats_himself() {
+    let mut gate = established();
+    let data = Frame::server(1, 1, PSH | ACK, b"nobody is there");
+    pass(&mut gate, &data);
+    pass(&mut gate, &Frame::client(1, 1, RST | ACK, b""));
+    for pause in repeats() {
+        gate.wait(pause);
+        let out = gate.put(&data);
+        assert!(out.len() == 1 && out[0].has(RST) && out[0].port == Port::B, "{pause:?}: {out:?}");
+    }
     gate.finish();
 }

@@ -69,7 +69,7 @@ fn crowded(memory: Remedy) -> Gate {
 fn make_room(gate: &mut Gate) {
     gate.put(&Frame::client(1, 1, RST, b""));
     gate.wait(Duration::from_secs(9));
-    // What crosses meanwhile keeps the other alive.
+    // The table is full, so that it is forgotten soon. What crosses meanwhile keeps the other alive.
     gate.put(&other(Frame::client(1, 1, ACK, b"")));
     gate.wait(Duration::from_secs(2));
     assert_eq!(gate.worker.gauges().flows.iter().sum::<u64>(), 0);
