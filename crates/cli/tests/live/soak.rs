@@ -42,7 +42,12 @@ fn plan(edit: Edit) -> Plan {
 fn lab() -> Option<Lab> {
     let lab = Lab::up(Options { queues: 2, ..Options::default() })?;
     for side in [Side::Client, Side::Server] {
-        for setting in ["tcp_rto_max_ms=1000", "tcp_retries2=100", "tcp_synack_retries=50"] {
+        for setting in [
+            "tcp_rto_max_ms=1000",
+            "tcp_retries2=100",
+            "tcp_syn_retries=50",
+            "tcp_synack_retries=50",
+        ] {
             let set = format!("sysctl -qw net.ipv4.{setting} 2>/dev/null || true");
             lab.run(side, &["sh", "-c", &set]);
         }
