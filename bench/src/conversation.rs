@@ -4,10 +4,12 @@
 use tollgate_link::Port;
 
 use crate::dice::Dice;
-use crate::frame::{self, ACK, End, HEADERS_LEN, PSH, SYN, Tcp, WINDOW_SCALE, sum};
+use crate::frame::{self, ACK, End, FIN, HEADERS_LEN, PSH, SYN, Tcp, WINDOW_SCALE, sum};
 
 /// SYN, SYN-ACK, ACK, and an ACK that opens the server's window.
 pub const HANDSHAKE_STEPS: usize = 4;
+/// SYN, SYN-ACK, ACK, data, FIN, FIN, ACK.
+pub const LIFE_STEPS: usize = 7;
 
 /// Sequence number of every client's SYN.
 const CLIENT_ISN: u32 = 0xc11e_0000;
@@ -29,14 +31,20 @@ struct Standing {
     client_speaks: bool,
     /// The speaker's last frame came early: the one before it comes next.
     owes: bool,
+    /// The last burst in which it spoke.
+    burst: u32,
 }
 
 /// All connections.
 #[derive(Debug)]
 pub struct Conversations {
     standings: Vec<Standing>,
+    /// Of the longest frame.
     payload: Vec<u8>,
-    payload_sum: u32,
+    /// Lengths of payload, in turn, each with its share of the checksum.
+    lens: Vec<(usize, u32)>,
+    turn: usize,
+    burst: u32,
     early_percent: u32,
     dice: Dice,
 }
@@ -49,18 +57,38 @@ impl Conversations {
     /// When `frame_len` has no room for the headers and a byte, or is beyond 1514.
     #[must_use]
     pub fn new(flows: usize, frame_len: usize) -> Self {
-        assert!((HEADERS_LEN + 1..=1514).contains(&frame_len), "a frame of {frame_len} bytes");
-        let payload: Vec<u8> = (0u8..=255).cycle().take(frame_len - HEADERS_LEN).collect();
+        Self::with_lengths(flows, &[frame_len])
+    }
+
+    /// The same with frames of several lengths in turn.
+    ///
+    /// # Panics
+    ///
+    /// When one has no room for the headers and a byte, or is beyond 1514.
+    #[must_use]
+    pub fn with_lengths(flows: usize, frame_lens: &[usize]) -> Self {
+        let longest = frame_lens.iter().copied().max().unwrap_or(0);
+        for frame_len in frame_lens {
+            assert!((HEADERS_LEN + 1..=1514).contains(frame_len), "a frame of {frame_len} bytes");
+        }
+        let payload: Vec<u8> = (0u8..=255).cycle().take(longest - HEADERS_LEN).collect();
+        let len = |frame_len: &usize| {
+            let len = frame_len - HEADERS_LEN;
+            (len, sum(0, payload.get(..len).unwrap_or_default()))
+        };
         let first = Standing {
             client_seq: CLIENT_ISN,
             server_seq: SERVER_ISN,
             client_speaks: true,
             owes: false,
+            burst: 0,
         };
         Self {
             standings: vec![first; flows],
-            payload_sum: sum(0, &payload),
+            lens: frame_lens.iter().map(len).collect(),
             payload,
+            turn: 0,
+            burst: 0,
             early_percent: 0,
             dice: Dice::new(1),
         }
@@ -105,11 +133,22 @@ impl Conversations {
         self
     }
 
+    /// A burst begins. In one burst only one side of a flow speaks, for the ports of a burst are not served
+    /// in order of time, and nobody acknowledges what has not been sent. Where no burst is begun, each frame is
+    /// one of its own.
+    pub const fn begin_burst(&mut self) {
+        self.burst = self.burst.wrapping_add(1);
+    }
+
     /// Writes the next data frame of a flow. Client and server take turns, and each acknowledges all
-    /// that the other has said.
+    /// that the other has said. Frames come early only where all are of one length.
     pub fn data(&mut self, flow: usize, out: &mut [u8]) -> Option<(Port, usize)> {
         let standing = self.standings.get_mut(flow)?;
-        let spoken = u32::try_from(self.payload.len()).ok()?;
+        self.turn = (self.turn + 1) % self.lens.len();
+        let (len, payload_sum) = self.lens.get(self.turn).copied()?;
+        let spoken = u32::try_from(len).ok()?;
+        let again = std::mem::replace(&mut standing.burst, self.burst) == self.burst;
+        standing.client_speaks ^= again && self.burst > 0 && !standing.owes;
         let speaks = standing.client_speaks;
         let (port, seq, ack) = match speaks {
             true => (Port::A, &mut standing.client_seq, standing.server_seq),
@@ -129,7 +168,32 @@ impl Conversations {
         };
         standing.client_speaks = speaks == standing.owes;
         let tcp = Tcp { seq: number, ack, flags: PSH | ACK, options: &[] };
-        Some((port, write(out, flow, port, tcp, &self.payload, self.payload_sum)))
+        let payload = self.payload.get(..len)?;
+        Some((port, write(out, flow, port, tcp, payload, payload_sum)))
+    }
+
+    /// Writes the `step`-th frame of a connection that is opened, says one thing, and is closed; none after
+    /// [`LIFE_STEPS`]. Its numbers are the same each time, so the last one between the same ends must be
+    /// forgotten by then.
+    pub fn life(&self, flow: usize, step: usize, out: &mut [u8]) -> Option<(Port, usize)> {
+        let (len, payload_sum) = self.lens.first().copied()?;
+        let said = u32::try_from(len).ok()?;
+        let (up, down) = (CLIENT_ISN.wrapping_add(1), SERVER_ISN.wrapping_add(1));
+        let end = up.wrapping_add(said);
+        let (port, seq, ack, flags) = match step {
+            0 => (Port::A, CLIENT_ISN, 0, SYN),
+            1 => (Port::B, SERVER_ISN, up, SYN | ACK),
+            2 => (Port::A, up, down, ACK),
+            3 => (Port::A, up, down, PSH | ACK),
+            4 => (Port::A, end, down, FIN | ACK),
+            5 => (Port::B, down, end.wrapping_add(1), FIN | ACK),
+            6 => (Port::A, end.wrapping_add(1), down.wrapping_add(1), ACK),
+            _ => return None,
+        };
+        let options: &[u8] = if step < 2 { &WINDOW_SCALE } else { &[] };
+        let payload = if step == 3 { self.payload.get(..len)? } else { &[] };
+        let payload_sum = if step == 3 { payload_sum } else { 0 };
+        Some((port, write(out, flow, port, Tcp { seq, ack, flags, options }, payload, payload_sum)))
     }
 }
 

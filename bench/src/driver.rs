@@ -118,7 +118,7 @@ const fn is_coprime(mut a: usize, mut b: usize) -> bool {
 
 /// What this thread has had of a processor: whoever else is served meanwhile does not count, and only
 /// spoils the caches.
-fn processor_time() -> Duration {
+pub(crate) fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
@@ -150,6 +150,16 @@ impl Policy for Look {
             .sum::<u64>();
         self.offset = data.end_offset();
         Verdict::Accept
+    }
+}
+
+/// A rule that is shown all data, and does nothing with it.
+#[derive(Debug, Default)]
+pub struct Nothing;
+
+impl Policy for Nothing {
+    fn interest(&self) -> Interest {
+        Interest::RECEIVE_DATA
     }
 }
 

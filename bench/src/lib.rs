@@ -5,10 +5,14 @@
 
 pub mod abuse;
 pub mod burst;
+pub mod cases;
 pub mod conversation;
 pub mod dice;
 pub mod driver;
 pub mod figures;
 pub mod frame;
 pub mod hostile;
+pub mod limits;
+pub mod measure;
+pub mod pick;
 pub mod stream;

@@ -1,21 +1,27 @@
 //! The engine alone: nanoseconds a packet through one worker on a link in memory.
 //!
 //! Every figure is one worker on one core, with valid connections, in order but for those frames that
-//! are said to come early. The flows take turns in an
-//! order in which neighbours have nothing to do with each other: the worst case for caches. Frames are written, and taken away, outside of the time that is
+//! are said to come early. Frames are written, and taken away, outside of the time that is
 //! measured; what is measured is receive, parse (checksum included), look-up, tracking, reassembly,
-//! rules and forwarding.
-#![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
+//! rules and forwarding. The same case does the same in every run: what is told as instructions is the
+//! difference of two runs under callgrind.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that prints what it measured"
+)]
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use tollgate_bench::conversation::{Conversations, HANDSHAKE_STEPS};
-use tollgate_bench::driver::{BURST, Driver, Look, Turns};
-use tollgate_engine::Config;
-use tollgate_link::Port;
-use tollgate_policy::{AcceptAll, Policy};
+use tollgate_bench::cases::{CASES, Case, Kind, Mix, Rules, Spread};
+use tollgate_bench::conversation::LIFE_STEPS;
+use tollgate_bench::driver::{BURST, Look, Nothing};
+use tollgate_bench::limits;
+use tollgate_bench::measure::{self, Effort, Figures};
+use tollgate_policy::AcceptAll;
 
 /// The engine alone: nanoseconds a packet through one worker on a link in memory.
 #[derive(Debug, Parser)]
@@ -24,7 +30,7 @@ struct Arguments {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Measured time of a round, in milliseconds
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 500)]
     round_ms: u64,
     /// Bursts of a round instead of a time, so that two runs do the same
     #[arg(long)]
@@ -32,147 +38,115 @@ struct Arguments {
     /// Only cases whose name contains this
     #[arg(long, default_value = "")]
     only: String,
+    /// Only cases with at most so many flows; ten million take 5 GB
+    #[arg(long, default_value_t = 10_000_000)]
+    flows_max: usize,
+    /// Count instructions, too, where there are at most 10,000 flows; needs valgrind
+    #[arg(long)]
+    instructions: bool,
+    /// Print what the machine itself can do, and nothing else
+    #[arg(long)]
+    limits: bool,
+    /// Print the names of the cases, and nothing else
+    #[arg(long)]
+    list: bool,
 }
-
-#[derive(Clone, Copy)]
-struct Case {
-    flows: usize,
-    /// Without FCS: what is called 64 bytes on the wire is 60 here.
-    frame_len: usize,
-    rules: bool,
-    /// Of a hundred frames so many come before the one that they should follow.
-    early: u32,
-}
-
-const fn case(flows: usize, frame_len: usize, rules: bool, early: u32) -> Case {
-    Case { flows, frame_len, rules, early }
-}
-
-const CASES: [Case; 12] = [
-    case(1_000, 60, false, 0),
-    case(1_000, 60, true, 0),
-    case(1_000, 1514, false, 0),
-    case(1_000, 1514, true, 0),
-    case(1_000, 1514, false, 1),
-    case(1_000, 1514, true, 1),
-    case(1_000, 1514, false, 5),
-    case(1_000, 1514, true, 5),
-    case(1_000_000, 60, false, 0),
-    case(1_000_000, 60, true, 0),
-    case(1_000_000, 1514, false, 0),
-    case(1_000_000, 1514, true, 0),
-];
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if arguments.limits {
+        print_limits();
+        return Ok(());
+    }
+    let wanted =
+        |case: &&Case| case.flows <= arguments.flows_max && case.name().contains(&arguments.only);
+    let cases: Vec<_> = CASES.iter().filter(wanted).collect();
+    if arguments.list {
+        cases.iter().for_each(|case| println!("{}", case.name()));
+        return Ok(());
+    }
     println!(
-        "frame_bytes,flows,rules,early_percent,ns_per_packet,ns_min,ns_max,mpps,gbit_per_s,open_ns_per_packet"
+        "frame_bytes,flows,rules,early_percent,ns_per_packet,ns_min,ns_max,mpps,gbit_per_s,\
+         open_ns_per_packet,traffic,instructions,flow_bytes,connections_per_s"
     );
-    for case in CASES {
-        let rules = if case.rules { "look" } else { "none" };
-        let name = format!("{}x{}-{rules}-{}", case.frame_len, case.flows, case.early);
-        if !name.contains(&arguments.only) {
-            continue;
-        }
-        let figures = match case.rules {
-            false => measure(case, &arguments, AcceptAll),
-            true => measure(case, &arguments, Look::default()),
+    for (number, case) in cases.iter().enumerate() {
+        eprintln!("    {} of {}  {}", number + 1, cases.len(), case.name());
+        let effort = Effort {
+            rounds: arguments.rounds,
+            time: Duration::from_millis(arguments.round_ms),
+            bursts: arguments.bursts,
         };
-        let Figures { opening, mut rounds } = figures.with_context(|| name)?;
-        rounds.sort_by(f64::total_cmp);
-        let [min, median, max] = [0, rounds.len() / 2, rounds.len() - 1]
-            .map(|position| rounds.get(position).copied().unwrap_or(f64::NAN));
-        // On the wire: FCS, preamble and gap are 24 bytes more.
-        let bits = (case.frame_len + 24) as f64 * 8.0;
-        println!(
-            "{},{},{rules},{},{median:.1},{min:.1},{max:.1},{:.2},{:.2},{opening:.1}",
-            case.frame_len + 4,
-            case.flows,
-            case.early,
-            1000.0 / median,
-            bits / median,
-        );
+        let figures = match case.rules {
+            Rules::None => measure::run(case, effort, AcceptAll),
+            Rules::Empty => measure::run(case, effort, Nothing),
+            Rules::Look => measure::run(case, effort, Look::default()),
+        };
+        let figures = figures.with_context(|| case.name())?;
+        let counts = arguments.instructions && case.flows <= 10_000;
+        let instructions = if counts { Some(instructions(case)?) } else { None };
+        print(case, figures, instructions);
     }
     Ok(())
 }
 
-struct Figures {
-    /// Nanoseconds a packet of the handshakes.
-    opening: f64,
-    /// Nanoseconds a packet in each round.
-    rounds: Vec<f64>,
-}
-
-fn measure<P: Policy>(case: Case, arguments: &Arguments, policy: P) -> anyhow::Result<Figures> {
-    let config = Config {
-        flows_max: (case.flows * 2).next_power_of_two(),
-        half_open_max: 1 << 12,
-        // A million flows have a segment each in flight; where there is no room to remember it, it would not leave.
-        retained_bytes_max: 4 << 30,
-        ..Config::default()
+fn print(case: &Case, figures: Figures, instructions: Option<f64>) {
+    let Figures { opening, mut rounds, flow_bytes } = figures;
+    rounds.sort_by(f64::total_cmp);
+    let [min, median, max] = [0, rounds.len() / 2, rounds.len() - 1]
+        .map(|position| rounds.get(position).copied().unwrap_or(f64::NAN));
+    // On the wire: FCS, preamble and gap are 24 bytes more.
+    let bits = (case.mix.mean_len() + 24.0) * 8.0;
+    let frame = match case.mix {
+        Mix::Fixed(len) => (len + 4).to_string(),
+        Mix::Internet => "imix".to_owned(),
     };
-    let mut bench = Bench {
-        driver: Driver::new(config, policy, 2 * BURST + HELD_MAX),
-        talk: Conversations::new(case.flows, case.frame_len).with_early(case.early),
-        turns: Turns::new(case.flows),
+    let traffic = match (case.kind, case.spread) {
+        (Kind::Churn, _) => "churn",
+        (Kind::Data, Spread::Uniform) => "uniform",
+        (Kind::Data, Spread::Zipf) => "zipf",
     };
-    let opening = bench.open()?;
-    let (time, bursts) = (Duration::from_millis(arguments.round_ms), arguments.bursts);
-    bench.run(time / 4, bursts)?; // to warm up
-    let rounds = (0..arguments.rounds.max(1)).map(|_| bench.run(time, bursts));
-    let rounds = rounds.collect::<anyhow::Result<_>>()?;
-    Ok(Figures { opening, rounds })
+    let or_nothing =
+        |figure: Option<f64>| figure.map_or(String::new(), |figure| format!("{figure:.0}"));
+    let lives = (case.kind == Kind::Churn).then_some(1e9 / (median * LIFE_STEPS as f64));
+    println!(
+        "{frame},{},{},{},{median:.1},{min:.1},{max:.1},{:.2},{:.2},{},{traffic},{},{},{}",
+        case.flows,
+        case.rules.name(),
+        case.early,
+        1000.0 / median,
+        bits / median,
+        opening.map_or(String::new(), |opening| format!("{opening:.1}")),
+        or_nothing(instructions),
+        or_nothing(flow_bytes),
+        or_nothing(lives),
+    );
 }
 
-/// Frames that wait behind a gap at once are fewer than that.
-const HELD_MAX: usize = 1000;
-
-struct Bench<P> {
-    driver: Driver<P>,
-    talk: Conversations,
-    turns: Turns,
+/// Instructions a packet: two runs that differ in their bursts only, and what they differ in.
+fn instructions(case: &Case) -> anyhow::Result<f64> {
+    let count = |bursts: usize| -> anyhow::Result<f64> {
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg("--toggle-collect=*Driver*take*")
+            .arg(std::env::current_exe()?)
+            .args(["--rounds", "1", "--bursts", &bursts.to_string(), "--only", &case.name()])
+            .output()
+            .context("valgrind")?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        let collected = text.lines().find_map(|line| line.split_once("Collected :"));
+        let (_, count) = collected.with_context(|| format!("no count in: {text}"))?;
+        Ok(count.trim().parse()?)
+    };
+    let (few, many) = (20, 60);
+    let packets = measure::bursts(many) - measure::bursts(few);
+    ensure!(packets > 0);
+    Ok((count(many)? - count(few)?) / (packets * BURST) as f64)
 }
 
-impl<P: Policy> Bench<P> {
-    /// Opens all connections, some at a time, and gives the nanoseconds a packet.
-    fn open(&mut self) -> anyhow::Result<f64> {
-        let (mut spent, mut packets) = (Duration::ZERO, 0);
-        let group = BURST / 4;
-        for first in (0..self.talk.flows()).step_by(group) {
-            let flows = first..(first + group).min(self.talk.flows());
-            for step in 0..HANDSHAKE_STEPS {
-                for flow in flows.clone() {
-                    let talk = &mut self.talk;
-                    self.driver
-                        .arrive(|out| talk.handshake(flow, step, out).unwrap_or((Port::A, 0)));
-                }
-                spent += self.turn()?;
-                packets += flows.len();
-            }
-        }
-        Ok(spent.as_nanos() as f64 / packets as f64)
-    }
-
-    /// Data on the flows in turn until `time` has been measured; nanoseconds a packet.
-    fn run(&mut self, time: Duration, bursts: Option<usize>) -> anyhow::Result<f64> {
-        let (mut spent, mut packets) = (Duration::ZERO, 0);
-        while bursts.map_or(spent < time, |bursts| packets < bursts * BURST) {
-            for _ in 0..BURST {
-                let flow = self.turns.next();
-                let talk = &mut self.talk;
-                self.driver.arrive(|out| talk.data(flow, out).unwrap_or((Port::A, 0)));
-            }
-            spent += self.turn()?;
-            packets += BURST;
-        }
-        Ok(spent.as_nanos() as f64 / packets as f64)
-    }
-
-    /// Lets the worker take everything that arrives, and checks that all of it left or waits.
-    fn turn(&mut self) -> anyhow::Result<Duration> {
-        let taken = self.driver.take();
-        let counters = self.driver.worker().counters();
-        ensure!(counters.dropped() == 0 && counters.balance() == 0, "{counters:?}");
-        Ok(taken.spent)
+fn print_limits() {
+    println!("what,value,unit");
+    println!("copy,{:.1},GB/s", limits::copy_gb_per_s());
+    for (what, kilobytes) in [("L1", 24), ("L2", 512), ("L3", 8 << 10), ("DRAM", 512 << 10)] {
+        println!("load from {what},{:.1},ns", limits::load_ns(kilobytes << 10));
     }
 }
