@@ -96,6 +96,7 @@ impl Half {
     }
 
     /// Takes a valid acknowledgment and the window beside it.
+    #[inline]
     pub(crate) fn acknowledge(&mut self, ack: Seq, window: u16) {
         let window = u32::from(window) << self.scale;
         self.ack_max = self.ack_max.max(ack);

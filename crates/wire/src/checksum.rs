@@ -16,13 +16,14 @@ pub enum Checksum {
     Bad,
 }
 
-/// A one's complement sum under way.
-///
-/// Invariant: less than 2⁶³, since no frame has 2³¹ words.
+/// A one's complement sum under way, of 64 bits: what is carried out of it comes in again at its other
+/// end, so that it is the same modulo 2¹⁶ - 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum(u64);
 
 impl Sum {
+    pub(crate) const EMPTY: Self = Self(0);
+
     /// Adds bytes as 16-bit words, the last one padded with a zero. Every call starts a new word,
     /// so all but the last must be even in length.
     #[must_use]
@@ -30,16 +31,22 @@ impl Sum {
     pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
         // Words of 32 bits in 64-bit lanes: no carry can be lost, and the compiler makes vectors of
         // it. Headers are short, and setting up lanes would cost more than summing them.
-        let (blocks, rest) = bytes.as_chunks::<32>();
-        let mut sum = self.0;
-        if !blocks.is_empty() {
-            sum += Self::blocks(blocks);
+        let (mut sum, mut rest) = (self, bytes);
+        if bytes.len() >= BLOCKS_MIN {
+            let (blocks, behind) = bytes.as_chunks::<32>();
+            (sum, rest) = (sum.plus(Self::blocks(blocks)), behind);
         }
         let (words, rest) = rest.as_chunks::<8>();
         for word in words {
-            sum += halves(u64::from_ne_bytes(*word));
+            sum = sum.plus(u64::from_ne_bytes(*word));
         }
-        Self(sum + halves(tail(bytes, rest)))
+        sum.plus(tail(bytes, rest))
+    }
+
+    #[inline]
+    const fn plus(self, word: u64) -> Self {
+        let (sum, carry) = self.0.overflowing_add(word);
+        Self(sum + carry as u64)
     }
 
     fn blocks(blocks: &[[u8; 32]]) -> u64 {
@@ -56,7 +63,7 @@ impl Sum {
     /// Adds a number.
     #[must_use]
     pub(crate) const fn number(self, value: u32) -> Self {
-        Self(self.0 + value.to_be() as u64)
+        self.plus(value.to_be() as u64)
     }
 
     /// The 16-bit sum, as the two bytes that a packet would hold.
@@ -84,10 +91,8 @@ impl Sum {
     }
 }
 
-/// The two 32-bit words of a word of 64, added.
-const fn halves(word: u64) -> u64 {
-    (word >> 32) + (word & 0xffff_ffff)
-}
+/// Bytes from which on lanes are worth setting up.
+const BLOCKS_MIN: usize = 128;
 
 /// The last bytes, fewer than eight, padded with zeros. Where there are eight before their end, those are
 /// read at once and the front ones moved out.

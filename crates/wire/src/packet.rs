@@ -1,7 +1,7 @@
 use std::ops::Range;
 
-use crate::checksum::{Checksum, same};
-use crate::parse::{self, pseudo_header};
+use crate::checksum::{Checksum, Sum, same};
+use crate::parse::{self, pseudo_header, pseudo_numbers};
 use crate::{Headers, IpVersion, LinkHeader, Options, Refusal, Timestamps};
 
 /// A frame with one whole TCP segment, and where its headers are.
@@ -91,11 +91,10 @@ impl<F: AsRef<[u8]>> Packet<F> {
     /// What the TCP checksum says. One pass over the segment.
     #[must_use]
     pub fn checksum(&self) -> Checksum {
-        let pseudo = self.pseudo_header();
-        let segment = self.segment();
-        if pseudo.bytes(segment).is_intact() {
+        if self.sum().is_intact() {
             return Checksum::Good;
         }
+        let (pseudo, segment) = (self.pseudo_header(), self.segment());
         let field = segment.get(16..).and_then(|rest| rest.first_chunk()).copied();
         // Whoever sends such a segment across a wire, for us to repair what its receiver would have
         // dropped, gains nothing: he could have sent a good one, and what we inspect is what leaves.
@@ -147,7 +146,23 @@ impl<F: AsRef<[u8]>> Packet<F> {
         self.bytes(usize::from(self.headers.tcp)..self.end())
     }
 
-    pub(crate) fn pseudo_header(&self) -> crate::checksum::Sum {
+    /// The sum of segment and pseudo-header.
+    #[inline]
+    fn sum(&self) -> Sum {
+        let Headers { ip, tcp, end, .. } = self.headers;
+        let addresses = match self.headers.ip_version {
+            IpVersion::V4 => 8,
+            IpVersion::V6 => 32,
+        };
+        // Without options and extensions the addresses stand right before the segment.
+        if tcp - ip == if addresses == 8 { 20 } else { 40 } {
+            let both = self.bytes(usize::from(tcp) - addresses..self.end());
+            return pseudo_numbers(end - u32::from(tcp)).bytes(both);
+        }
+        self.pseudo_header().bytes(self.segment())
+    }
+
+    pub(crate) fn pseudo_header(&self) -> Sum {
         let headers = &self.headers;
         let len = headers.end - u32::from(headers.tcp);
         pseudo_header(self.frame.as_ref(), headers.ip_version, usize::from(headers.ip), len)

@@ -330,7 +330,13 @@ pub(crate) fn pseudo_header(frame: &[u8], version: IpVersion, ip: usize, len: u3
         IpVersion::V6 => ip + 8..ip + 40,
     };
     let addresses = frame.get(addresses).unwrap_or_default();
-    Sum::default().bytes(addresses).number(u32::from(protocol::TCP)).number(len)
+    pseudo_numbers(len).bytes(addresses)
+}
+
+/// The same without the addresses.
+#[inline]
+pub(crate) const fn pseudo_numbers(len: u32) -> Sum {
+    Sum::EMPTY.number(protocol::TCP as u32).number(len)
 }
 
 #[cfg(test)]
