@@ -11,8 +11,9 @@ use tollgate_wire::{Direction, Endpoint, FlowKey, Headers, Packet, PerDirection,
 use crate::neighbours::{Neighbour, Neighbours};
 use crate::zombie::Zombie;
 
-/// Ordered so that what every packet reads and writes comes first.
+/// Ordered so that what every packet reads and writes comes first, up to `traffic`: 88 bytes.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Identity {
     pub(crate) key: FlowKey,
     /// Which endpoint of the key sent the first SYN.
@@ -21,13 +22,27 @@ pub(crate) struct Identity {
     pub(crate) over: bool,
     /// Rules see nothing more of it, though it lives.
     pub(crate) unseen: bool,
-    /// Since a rule refused the connection: what answers and absorbs its stragglers.
-    pub(crate) zombie: Option<Zombie>,
+    /// Which way its packets may go.
+    pub(crate) way: Way,
+    /// The highest time to live that packets of each direction have shown.
+    pub(crate) ttl: PerDirection<u8>,
     pub(crate) last_seen: Timestamp,
     pub(crate) traffic: PerDirection<Traffic>,
     pub(crate) routes: PerDirection<Route>,
     pub(crate) id: FlowId,
     pub(crate) tag: u32,
+    /// Since a rule refused the connection: what answers and absorbs its stragglers.
+    pub(crate) zombie: Option<Zombie>,
+}
+
+/// Which way packets go that are as nearly all are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Long,
+    /// Nothing is special about their connection.
+    Short,
+    /// Nor here, but bytes of it are remembered, which is of no use where nobody reads them.
+    ShortForReaders,
 }
 
 /// How packets of one direction look and where they arrive, as last seen: enough to forge one.
@@ -36,7 +51,6 @@ pub(crate) struct Route {
     pub(crate) neighbour: Neighbour,
     /// The port they arrive at; they leave through its peer.
     pub(crate) port: Port,
-    pub(crate) ttl: u8,
     pub(crate) traffic_class: u8,
     pub(crate) flow_label: u32,
 }
@@ -88,7 +102,8 @@ impl Identity {
             client,
             over: false,
             unseen: false,
-            zombie: None,
+            way: Way::Long,
+            ttl: PerDirection { to_server: TTL_UNKNOWN, to_client: TTL_UNKNOWN },
             last_seen: Timestamp::default(),
             traffic: PerDirection::default(),
             routes: PerDirection {
@@ -97,6 +112,7 @@ impl Identity {
             },
             id,
             tag: 0,
+            zombie: None,
         }
     }
 
@@ -128,10 +144,9 @@ impl Identity {
         if self.looks_at_route(direction) {
             // The time to live only grows: what one short-lived packet shows must not be what a RST of
             // ours is sent with.
-            let ttl =
-                if self.traffic[direction].packets > 0 { self.routes[direction].ttl } else { 0 };
-            let route = Route::of(packet, port, neighbours);
-            self.routes[direction] = Route { ttl: route.ttl.max(ttl), ..route };
+            let ttl = if self.traffic[direction].packets > 0 { self.ttl[direction] } else { 0 };
+            self.ttl[direction] = ttl.max(packet.headers().ttl);
+            self.routes[direction] = Route::of(packet, port, neighbours);
         }
         self.count(direction, packet.ip_len(), now);
     }
@@ -169,14 +184,13 @@ impl Identity {
 impl Route {
     /// Nothing is known but the port.
     const fn unknown(port: Port) -> Self {
-        Self { neighbour: Neighbour::UNKNOWN, port, ttl: 64, traffic_class: 0, flow_label: 0 }
+        Self { neighbour: Neighbour::UNKNOWN, port, traffic_class: 0, flow_label: 0 }
     }
 
     fn of<F: Frame>(packet: &Packet<F>, port: Port, neighbours: &mut Neighbours) -> Self {
         Self {
             neighbour: neighbours.intern(&packet.link_header()),
             port,
-            ttl: packet.headers().ttl,
             traffic_class: packet.traffic_class(),
             flow_label: packet.flow_label(),
         }
@@ -185,3 +199,5 @@ impl Route {
 
 /// Packets of a direction between two looks at its route.
 const ROUTE_PACKETS: u64 = 256;
+/// What most systems send.
+const TTL_UNKNOWN: u8 = 64;

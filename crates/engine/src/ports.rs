@@ -64,6 +64,7 @@ impl<L: Link> Ports<L> {
     ///
     /// Bytes beyond its IP datagram that no minimal frame needs are cut off: they are what trimming
     /// has left behind, or a trailer that nobody has inspected.
+    #[inline]
     pub(crate) fn forward(&mut self, packet: Packet<L::Frame>, port: Port) {
         let headers = packet.headers();
         let end = usize::try_from(headers.end).unwrap_or(usize::MAX);
@@ -177,6 +178,7 @@ impl<L: Link> Ports<L> {
     }
 
     /// Puts a frame into a port's batch.
+    #[inline]
     fn post(&mut self, frame: L::Frame, port: Port) {
         if self.outbox(port).is_full() {
             self.flush_port(port);
@@ -278,7 +280,7 @@ impl<L: Link> Ports<L> {
             link,
             from,
             to,
-            ttl: route.ttl,
+            ttl: about.ttl[direction],
             traffic_class: route.traffic_class,
             flow_label: route.flow_label,
         })

@@ -16,16 +16,19 @@ use crate::{Invalid, Segment, State};
 /// What it believes of a segment is what every stack believes; see the crate's own words. It must be
 /// told what the reassemblers commit ([`Tracker::committed`]) and what has left
 /// ([`Tracker::forwarded`]), for those edges bound the ACKs and RSTs of the peer.
+///
+/// What every segment asks and changes lies together, at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Tracker {
-    halves: PerDirection<Half>,
     /// The last SYN that passed without being believed, and which way it went.
     late_syn: Seq,
+    /// Since when, in [`moment`]s, there is a [doubt](Self::doubt).
+    doubt_since: u32,
     late_syn_direction: Direction,
     late_syn_seen: bool,
-    /// Whose end of this connection may be gone, since when in [`moment`]s.
+    /// Whose end of this connection may be gone.
     doubt: Option<Direction>,
-    doubt_since: u32,
     /// Whose FIN was the first.
     closed_first: Option<Direction>,
     /// Both sides sent timestamps on their SYNs, so that PAWS holds.
@@ -36,6 +39,7 @@ pub struct Tracker {
     midstream: bool,
     /// A RST at the exact edge has passed.
     reset: bool,
+    halves: PerDirection<Half>,
 }
 
 /// What a valid segment means.

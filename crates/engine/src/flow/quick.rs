@@ -11,13 +11,37 @@ use tollgate_tcp::Plain;
 use tollgate_wire::{Direction, Flags, Headers, Packet, Timestamps};
 
 use super::{Context, Course, Flow};
-use crate::identity::Standing;
+use crate::identity::{Standing, Way};
 
 impl<F: Frame> Flow<F> {
     /// Finds out whether there is nothing special about the flow. To be called whenever something may have
     /// changed but its numbers.
     pub(crate) fn look(&mut self) {
-        self.plain = self.is_plain();
+        self.go_long_way();
+        let keeps = Direction::BOTH.iter().any(|&direction| self.kept[direction].is_some());
+        self.about.way = match (self.is_plain(), keeps) {
+            (false, _) => Way::Long,
+            (true, false) => Way::Short,
+            (true, true) => Way::ShortForReaders,
+        };
+    }
+
+    /// Tells the streams what went the short way while nobody read data, before anything else is done. They
+    /// know of all of it within a few hundred packets, for some go the long way in any case.
+    pub(super) fn go_long_way(&mut self) {
+        if self.about.way != Way::Long {
+            for direction in Direction::BOTH {
+                self.tell_stream(direction);
+            }
+            self.about.way = Way::Long;
+        }
+    }
+
+    #[inline]
+    fn tell_stream(&mut self, direction: Direction) {
+        let stream = &mut self.streams[direction];
+        let untold = self.tracker.next(direction).distance(stream.next());
+        stream.append(untold.cast_unsigned());
     }
 
     fn is_plain(&self) -> bool {
@@ -25,7 +49,7 @@ impl<F: Frame> Flow<F> {
         self.course == Course::Followed
             && !self.bypassed
             && self.edited.is_none()
-            && self.gaps.is_none()
+            && !self.has_promised()
             && self.reset.is_none()
             && self.farewell.is_none()
             && self.about.zombie.is_none()
@@ -47,8 +71,12 @@ impl<F: Frame> Flow<F> {
         let direction = self.about.direction(headers.source);
         let timestamps = plain_timestamps(packet)?;
         let len = headers.payload_len();
-        if !self.plain || self.about.looks_at_route(direction) || !self.fits(cx, headers, direction)
-        {
+        let may_go = match self.about.way {
+            Way::Long => false,
+            Way::Short => true,
+            Way::ShortForReaders => cx.rules.wants_data(),
+        };
+        if !may_go || self.about.looks_at_route(direction) || !self.fits(cx, headers, direction) {
             return None;
         }
         debug_assert!(self.is_plain(), "{self:?}");
@@ -58,27 +86,22 @@ impl<F: Frame> Flow<F> {
             return None;
         }
         self.about.count(direction, packet.ip_len(), cx.now);
-        let sent = direction.reverse();
-        if self.kept[sent].is_some() {
-            cx.retained.acknowledged(&mut self.kept[sent], self.tracker.acknowledged(sent));
+        if cx.rules.wants_data() {
+            let verdict = self.show_plain(cx, packet, direction);
+            if self.about.unseen && !matches!(self.recorded, Standing::Bypassed(_)) {
+                // A rule has just let the connection go.
+                self.go_long_way();
+            }
+            return Some(verdict);
         }
-        if len == 0 {
-            return Some(Verdict::Accept);
-        }
-        debug_assert_eq!(seq, self.streams[direction].next());
-        self.streams[direction].append(len);
-        let verdict = self.show_plain(cx, packet, direction);
-        if self.about.unseen && !matches!(self.recorded, Standing::Bypassed(_)) {
-            // A rule has just let the connection go.
-            self.plain = false;
-        }
-        Some(verdict)
+        self.tracker.forwarded(direction, seq + len);
+        Some(Verdict::Accept)
     }
 
     /// Whether packets may go the short way, as far as the flow is concerned.
     #[inline]
     pub(crate) const fn goes_the_short_way(&self) -> bool {
-        self.plain
+        !matches!(self.about.way, Way::Long)
     }
 
     /// Whether a packet may leave as it is, whatever the tracker says.
@@ -91,37 +114,36 @@ impl<F: Frame> Flow<F> {
     ) -> bool {
         let len = headers.payload_len();
         len == 0
-            || (headers.ttl >= self.about.routes[direction].ttl
+            || (headers.ttl >= self.about.ttl[direction]
                 && (!cx.rules.wants_data() || cx.retained.may_leave(&self.kept[direction], len)))
     }
 
     /// Shows the payload of a packet to whom wants to see it, and remembers it when it leaves.
-    #[inline]
     fn show_plain<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
         packet: &Packet<F>,
         direction: Direction,
     ) -> Verdict {
-        let headers = packet.headers();
-        let mut verdict = Verdict::Accept;
-        let wanted = cx.rules.wants_data();
-        if wanted {
-            let end = self.streams[direction].offset();
-            let mut data = Data::new(end - u64::from(headers.payload_len()), false);
-            data.push(packet.payload());
-            verdict = self.show(cx, &mut data, direction);
+        let sent = direction.reverse();
+        if self.kept[sent].is_some() {
+            cx.retained.acknowledged(&mut self.kept[sent], self.tracker.acknowledged(sent));
         }
-        if verdict != Verdict::Accept {
-            return verdict;
+        let (seq, payload) = (packet.headers().seq, packet.payload());
+        let len = packet.headers().payload_len();
+        if len == 0 {
+            return Verdict::Accept;
         }
-        self.tracker.forwarded(direction, headers.seq + headers.payload_len());
-        if wanted {
-            cx.retained.record(&mut self.kept[direction], headers.seq, packet.payload());
-        } else if self.kept[direction].is_some() {
-            cx.retained.forget(&mut self.kept[direction]);
+        self.tell_stream(direction);
+        let mut data = Data::new(self.streams[direction].offset() - u64::from(len), false);
+        data.push(payload);
+        let verdict = self.show(cx, &mut data, direction);
+        if verdict == Verdict::Accept {
+            self.tracker.forwarded(direction, seq + len);
+            cx.retained.record(&mut self.kept[direction], seq, payload);
+            self.about.way = Way::ShortForReaders;
         }
-        Verdict::Accept
+        verdict
     }
 
     /// What is left to do with a flow whose packet was refused on the short way.

@@ -16,8 +16,8 @@ use crate::counters::{Cause, Reason};
 impl<F: Frame> Flow<F> {
     /// Bytes may have crossed unseen: the next packet tells where the streams stand.
     pub(crate) fn bypassed(&mut self) {
+        self.go_long_way();
         self.bypassed = true;
-        self.plain = false;
     }
 
     /// Takes the connection up at `segment`, if it was bypassed and the segment can tell. Says whether

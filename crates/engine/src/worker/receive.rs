@@ -30,6 +30,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// Parses one frame and decides where it goes.
     pub(super) fn admit(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
         match Packet::parse(frame) {
+            Ok(packet) if packet.checksum() == Checksum::Good => self.arrive(packet, port),
             Ok(packet) => self.verify(packet, port),
             Err(Rejected { frame, why }) => match why {
                 Refusal::Other(other) => self.no_tcp(frame, port, other),
@@ -52,6 +53,12 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 return self.ports.drop(packet.into_frame(), why);
             }
         }
+        self.arrive(packet, port);
+    }
+
+    /// Takes a packet that is whole, or hands it over.
+    #[inline]
+    fn arrive(&mut self, packet: Packet<L::Frame>, port: Port) {
         let hash = self.flows.hash(&packet.headers().key);
         let owner = self.owner(hash);
         if owner == self.config.worker {
