@@ -111,6 +111,15 @@ impl<F: Frame> Keyed for Flow<F> {
         black_box(self.tracker.next(Direction::ToClient));
         black_box(self.about.last_seen);
     }
+
+    fn touch_for_readers(&self) {
+        for direction in Direction::BOTH {
+            black_box(self.streams[direction].next());
+            if let Some(kept) = &self.kept[direction] {
+                kept.touch();
+            }
+        }
+    }
 }
 
 impl<F: Frame> Flow<F> {

@@ -39,6 +39,9 @@ pub trait Keyed {
     fn touch(&self) {
         black_box(self.key().is_ipv6());
     }
+
+    /// The same of what it needs besides where its data is read.
+    fn touch_for_readers(&self) {}
 }
 
 /// A bounded map from [`FlowKey`] to `T`, with records numbered by `u32`.
@@ -100,6 +103,14 @@ impl<T: Keyed> FlowTable<T> {
             }
         }
         None
+    }
+
+    /// Loads what else the record of that number needs where data is read.
+    #[inline]
+    pub fn touch_for_readers(&self, number: u32) {
+        if let Some(record) = self.records.get(number) {
+            record.touch_for_readers();
+        }
     }
 
     /// Whether `number` is that of the record of `key`.

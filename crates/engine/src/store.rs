@@ -33,6 +33,10 @@ impl<T: Keyed> Store<T> {
         self.table.touch_record(hash)
     }
 
+    pub(crate) fn touch_for_readers(&self, number: u32) {
+        self.table.touch_for_readers(number);
+    }
+
     #[inline]
     pub(crate) fn is(&self, number: u32, key: &FlowKey) -> bool {
         self.table.is(number, key)

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
+use std::hint::black_box;
 
 use tollgate_wire::Seq;
 
@@ -155,6 +156,13 @@ impl Retention {
         let [front, back] = self.halves(skip);
         let front = front.get(..most).unwrap_or(front);
         [front, back.get(..most - front.len()).unwrap_or(back)]
+    }
+
+    /// Reads of each part, to have it loaded.
+    #[inline]
+    pub fn touch(&self) {
+        black_box(self.bytes.len());
+        black_box(self.receipts.is_empty());
     }
 
     /// Bytes of memory that it takes.

@@ -117,15 +117,17 @@ impl FlowKey {
 
     /// The endpoint on one side.
     #[must_use]
+    #[inline]
     pub fn endpoint(&self, side: Side) -> Endpoint {
         let (addr, port) = match side {
             Side::Low => (self.low, self.low_port),
             Side::High => (self.high, self.high_port),
         };
-        let v6 = Ipv6Addr::from(addr);
-        let addr = match (self.v6, v6.to_ipv4_mapped()) {
-            (false, Some(v4)) => IpAddr::V4(v4),
-            _ => IpAddr::V6(v6),
+        let addr = if self.v6 {
+            IpAddr::V6(Ipv6Addr::from(addr))
+        } else {
+            let [.., a, b, c, d] = addr;
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
         };
         Endpoint::new(addr, port)
     }

@@ -152,6 +152,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
         for arrival in &self.arrivals {
             self.foreseen.push(self.flows.touch_record(arrival.hash));
         }
+        if self.rules.wants_data() {
+            for number in self.foreseen.iter().flatten() {
+                self.flows.touch_for_readers(*number);
+            }
+        }
     }
 
     /// Who owns what has this hash. Other bits than those that the flow table uses first, so that
