@@ -21,6 +21,8 @@ pub struct Effort {
     pub time: Duration,
     /// Bursts of each instead of a time.
     pub bursts: Option<usize>,
+    /// Frames that the worker takes from each port in a turn.
+    pub batch_max: usize,
 }
 
 /// What came out.
@@ -54,6 +56,7 @@ pub fn run<P: Policy>(case: &Case, effort: Effort, policy: P) -> anyhow::Result<
     let config = Config {
         flows_max: room,
         half_open_max: 1 << 12,
+        batch_max: effort.batch_max,
         // A million flows have a segment each in flight; where there is no room to remember it, it would not leave.
         retained_bytes_max: 4 << 30,
         timeouts: Timeouts { time_wait: TIME_WAIT, ..Timeouts::default() },

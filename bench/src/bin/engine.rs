@@ -21,6 +21,7 @@ use tollgate_bench::conversation::LIFE_STEPS;
 use tollgate_bench::driver::{BURST, Look, Nothing};
 use tollgate_bench::limits;
 use tollgate_bench::measure::{self, Effort, Figures};
+use tollgate_engine::Config;
 use tollgate_policy::AcceptAll;
 
 /// The engine alone: nanoseconds a packet through one worker on a link in memory.
@@ -35,6 +36,9 @@ struct Arguments {
     /// Bursts of a round instead of a time, so that two runs do the same
     #[arg(long)]
     bursts: Option<usize>,
+    /// Frames that the worker takes from each port in a turn, if not as many as it does by default
+    #[arg(long)]
+    batch_max: Option<usize>,
     /// Only cases whose name contains this
     #[arg(long, default_value = "")]
     only: String,
@@ -75,6 +79,7 @@ fn main() -> anyhow::Result<()> {
             rounds: arguments.rounds,
             time: Duration::from_millis(arguments.round_ms),
             bursts: arguments.bursts,
+            batch_max: arguments.batch_max.unwrap_or_else(|| Config::default().batch_max),
         };
         let figures = match case.rules {
             Rules::None => measure::run(case, effort, AcceptAll),
