@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit doc deny lab bench compare figures abuse soak guest-test fuzz build install clean prerequisites
+.PHONY: help demo test lint unit doc deny lab bench compare figures abuse soak felt guest-test fuzz build install clean prerequisites
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -61,6 +61,10 @@ abuse: build ## hostile traffic: what it costs, what is left for the honest; rec
 
 soak: ## ten thousand connections over bad roads, byte by byte, with two workers; needs root
 	@TOLLGATE_SOAK=$(or $(TOLLGATE_SOAK),10000) $(CARGO) test --locked -p tollgate --test live soak -- --nocapture
+
+felt: ## what others feel of rules that loop, leak, fail, or are loaded a thousand times again; needs root
+	@TOLLGATE_RELOADS=$(or $(TOLLGATE_RELOADS),1000) $(CARGO) test --locked -p tollgate --test live -- \
+		--nocapture --test-threads 1 misrule nothing_is_lost_when_rules
 
 guest-test: build ## zero-copy on virtio-net and Intel igb, in a guest of QEMU's own emulation (no KVM)
 	@bench/guest/guest.sh "$(abspath $(TARGET))/guest" $(TARGET)/release/tollgate

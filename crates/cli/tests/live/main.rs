@@ -20,6 +20,7 @@ mod hang;
 mod icmp;
 mod lab;
 mod marker;
+mod misrule;
 mod overlaps;
 mod program;
 mod raw_peer;
