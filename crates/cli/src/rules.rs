@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tollgate_policy::{
     AcceptAll, Data, Flow, FrameEdit, Injected, Interest, Log, PacketView, Policy, Reports, Verdict,
 };
-use tollgate_script::{self as script, Lineage, LuaPolicy, RuleErrors, Settings};
+use tollgate_script::{self as script, Lineage, LuaPolicy, RuleErrors, Settings, Watch};
 use tollgate_wire::{Direction, Timestamp};
 
 use crate::config::{Follow, OnRuleError};
@@ -85,6 +85,8 @@ pub struct Terms {
     pub on_rule_error: OnRuleError,
     /// Nothing may be changed; verdicts count.
     pub pass_through: bool,
+    /// The clock that a script's events are held against.
+    pub watch: Option<Watch>,
 }
 
 /// A script, or that there is none.
@@ -115,6 +117,7 @@ impl RuleSet {
         let settings = Settings {
             on_rule_error: terms.on_rule_error.script(),
             pass_through: terms.pass_through,
+            watch: terms.watch,
             ..Settings::default()
         };
         Self::of(script::Rules::load_with(path, settings).map_err(faults)?)

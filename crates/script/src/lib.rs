@@ -38,7 +38,7 @@ mod source;
 mod state;
 
 pub use fault::{Fault, LoadError};
-pub use limits::Limits;
+pub use limits::{Limits, Watch};
 pub use lineage::{Lineage, RuleErrors};
 pub use load::{OnRuleError, Rules, Settings};
 pub use policy::LuaPolicy;

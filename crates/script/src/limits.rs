@@ -9,10 +9,12 @@
 //! charged for (`collector`). Functions of Lua's library that can work for long without making any are
 //! charged for what they do, or replaced (`prelude/guard.lua`, `pattern`). What is left is what an operator
 //! does with strings of megabytes that are there already: `a .. b` makes no garbage where its result is
-//! known, and `a < b` none at all. Whoever does that in a loop holds up the worker.
+//! known, and `a < b` none at all. For these a live run lends its clock ([`Watch`]); a replay has none, so that
+//! what it says never depends on the machine.
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mlua::debug::Debug;
 use mlua::{HookTriggers, Lua, VmState};
@@ -23,10 +25,25 @@ use crate::native;
 
 /// Instructions between two looks at the sum. A guess: rare enough to cost nothing, fine enough for
 /// the smallest sensible limit.
-const INTERVAL: u32 = 5_000;
+const INTERVAL: u32 = 2_000;
 
 /// Bytes that are copied in the time of an instruction of the interpreter, roughly: 10 ns.
 const COPIED_PER_INSTRUCTION: u64 = 64;
+
+/// A clock that runs while a rule does, and what one event may take by it.
+#[derive(Clone, Copy)]
+pub struct Watch {
+    /// Any time whose differences count: that of the thread, best, which others cannot take away.
+    pub now: fn() -> Duration,
+    /// More is the rule's error.
+    pub max: Duration,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("max", &self.max).finish_non_exhaustive()
+    }
+}
 
 /// What a script may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +102,10 @@ pub(crate) struct Budget {
     used: Cell<u64>,
     max: Cell<u64>,
     exceeded: Cell<bool>,
+    watch: Cell<Option<Watch>>,
+    /// When the running event was looked at first.
+    since: Cell<Option<Duration>>,
+    is_late: Cell<bool>,
 }
 
 impl Budget {
@@ -92,6 +113,27 @@ impl Budget {
         self.used.set(0);
         self.max.set(max);
         self.exceeded.set(false);
+        self.since.set(None);
+        self.is_late.set(false);
+    }
+
+    /// From now on events are held against the clock, too.
+    pub(crate) fn watch(&self, watch: Option<Watch>) {
+        self.watch.set(watch);
+    }
+
+    /// Looks at the clock, if there is one.
+    fn look(&self) {
+        let Some(watch) = self.watch.get() else { return };
+        let now = (watch.now)();
+        match self.since.get() {
+            Some(since) if now.saturating_sub(since) > watch.max => {
+                self.is_late.set(true);
+                self.exhaust();
+            }
+            Some(_) => {}
+            None => self.since.set(Some(now)),
+        }
     }
 
     /// It has run out, whatever the sum says.
@@ -133,6 +175,7 @@ pub(crate) fn install(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<()> {
         shared.breath.draw();
         let budget = &shared.budget;
         shared.collector.look(lua, budget);
+        budget.look();
         if !budget.charge(u64::from(INTERVAL)) {
             return Ok(VmState::Continue);
         }
@@ -147,8 +190,13 @@ pub(crate) fn overrun(lua: &Lua, shared: &Shared) -> mlua::Error {
 }
 
 fn overrun_at(lua: &Lua, shared: &Shared, place: &str) -> mlua::Error {
-    let max = shared.budget.max.get();
-    let message = format!("{place}a rule ran for more than {max} instructions");
+    let budget = &shared.budget;
+    let message = match budget.watch.get() {
+        Some(watch) if budget.is_late.get() => {
+            format!("{place}a rule ran for more than {} ms", watch.max.as_millis())
+        }
+        _ => format!("{place}a rule ran for more than {} instructions", budget.max.get()),
+    };
     // The error itself is bare, and its stack is gone when it arrives. Of a coroutine only the
     // line is to be had here.
     let traceback = lua.traceback(None, 0).map(|text| text.to_string_lossy()).unwrap_or_default();

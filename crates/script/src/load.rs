@@ -4,7 +4,7 @@ use std::sync::Arc;
 use tollgate_policy::{Log, Verdict};
 
 use crate::fault::LoadError;
-use crate::limits::Limits;
+use crate::limits::{Limits, Watch};
 use crate::lineage::Lineage;
 use crate::policy::LuaPolicy;
 use crate::source::{self, Source};
@@ -36,7 +36,7 @@ impl OnRuleError {
 }
 
 /// How scripts run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
     /// What one event may cost.
     pub limits: Limits,
@@ -45,6 +45,8 @@ pub struct Settings {
     /// Nothing may be changed: writing is the rule's error, whatever the script declares. Verdicts
     /// count.
     pub pass_through: bool,
+    /// The clock of a live run, for what instructions do not tell.
+    pub watch: Option<Watch>,
 }
 
 /// A script that has been read, run once and found good. `Send` and `Sync`: every worker makes its

@@ -142,6 +142,7 @@ impl State {
         let reports =
             std::mem::replace(&mut *shared.reports.borrow_mut(), tollgate_policy::Reports::new(0));
         shared.messages.replace(logs(reports));
+        shared.budget.watch(settings.watch);
         // What loading has left behind would count as the first events' memory.
         shared.collector.collect(&state.lua);
         shared.breath.set(None);

@@ -65,7 +65,9 @@ pub(crate) fn replay<R: Rules>(
     load: &impl Load<R>,
 ) -> anyhow::Result<()> {
     let mut config = configure(args)?;
-    let terms = Terms { on_rule_error: config.on_rule_error, pass_through: args.pass_through };
+    let (on_rule_error, pass_through) = (config.on_rule_error, args.pass_through);
+    // No clock: a replay says the same on every machine.
+    let terms = Terms { on_rule_error, pass_through, watch: None };
     let rules = load(args.rules.as_deref(), terms)?;
     if args.midstream.is_none() && args.config.is_none() && !rules.follows_connections() {
         // To a script of packets a capture that begins in the middle of things is a capture like

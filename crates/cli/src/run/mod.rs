@@ -52,7 +52,11 @@ pub(crate) fn run<R: Rules>(
 ) -> anyhow::Result<()> {
     let (mut config, metrics) = configure(args)?;
     refuse_interfaces_twice(&args.pair)?;
-    let terms = Terms { on_rule_error: config.on_rule_error, pass_through: false };
+    let terms = Terms {
+        on_rule_error: config.on_rule_error,
+        pass_through: false,
+        watch: Some(clock::WATCH),
+    };
     let rules = Arc::new(load(args.rules.as_deref(), terms)?);
     if config.other == Other::Kernel && looks_at_frames(rules.interest()) {
         // What crosses in the kernel no rule sees.

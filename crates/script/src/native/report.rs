@@ -42,7 +42,12 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
     let of = Rc::clone(shared);
     native.set(
         "alert",
-        lua.create_function(move |_, (spec, update): (Table, Option<u64>)| {
+        lua.create_function(move |lua, (spec, update): (Table, Option<u64>)| {
+            let text = spec.get::<Option<mlua::LuaString>>("description")?;
+            let bytes = text.map_or(0, |text| text.as_bytes().len() as u64);
+            if of.budget.charge(bytes / BYTES_PER_INSTRUCTION) {
+                return Err(limits::overrun(lua, &of));
+            }
             let mut alert = match parse(&spec) {
                 Ok(alert) => alert,
                 Err(problem) => return Ok((None, Some(problem))),

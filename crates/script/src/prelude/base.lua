@@ -63,21 +63,81 @@ local function settle(ok, e, ...)
     return ok, e, ...
 end
 
+-- A call from C back into Lua takes a piece of the thread's own stack, which ends the program when it is full:
+-- a coroutine that resumes another, a function given to gsub or sort, a __tostring. Here they are counted.
+-- `base` is what the running coroutine began with, since an error takes back what was counted in it only.
+local NESTED_MAX = 64
+local nested, base = 0, 0
+
+-- Nothing is nested when an event begins.
+function P.surface() nested, base = 0, 0 end
+
+local function deeper()
+    if nested >= NESTED_MAX then P.fail(format("calls are nested deeper than %d", NESTED_MAX)) end
+    nested = nested + 1
+end
+
+local function leave(...)
+    nested = nested - 1
+    return ...
+end
+
+-- The same function, counted.
+function P.counted(raw)
+    return function(...)
+        deeper()
+        return leave(raw(...))
+    end
+end
+
+-- For the prelude's other parts, and for scripts.
+tostring = P.counted(tostring)
+getfenv(1).tostring, G.tostring = tostring, tostring
+
+local function back(depth, ok, ...)
+    if not ok then nested = base + depth end
+    return ok, ...
+end
+
 function G.pcall(f, ...)
-    return settle(raw_pcall(f, ...))
+    return settle(back(nested - base, raw_pcall(f, ...)))
 end
 
 function G.xpcall(f, handler, ...)
     -- The handler of a limit's error would run with the hook still off, so without any limit.
-    return settle(raw_xpcall(f, function(e)
+    return settle(back(nested - base, raw_xpcall(f, function(e)
         if e == "not enough memory" or native.exceeded() then return e end
         if type(e) == "userdata" then e = tostring(e) end
         return handler(e)
-    end, ...))
+    end, ...)))
 end
 
+local function resumed(depth, outer, ...)
+    nested, base = depth, outer
+    return ...
+end
+
+local function resume(co, ...)
+    local depth, outer = nested, base
+    deeper()
+    base = nested
+    return resumed(depth, outer, raw_resume(co, ...))
+end
+P.raw.resume = resume
+
 function coroutine.resume(co, ...)
-    return settle(raw_resume(co, ...))
+    return settle(resume(co, ...))
+end
+
+local function unwrap(ok, ...)
+    if not ok then error((...), 0) end
+    return ...
+end
+
+local raw_create = coroutine.create
+function coroutine.wrap(f)
+    local co = raw_create(f)
+    return function(...) return unwrap(settle(resume(co, ...))) end
 end
 
 function G.print(...)

@@ -4,7 +4,10 @@ local native, G = P.native, P.globals
 local type, tostring, pairs, ipairs, format = type, tostring, pairs, ipairs, string.format
 local concat, sort, rep = table.concat, table.sort, string.rep
 
+local sub = string.sub
+
 local INDENT = "  "
+local TRACEBACK_CHARS_MAX = 4096
 local DEPTH_MAX, LINES_MAX = 16, 1000
 
 -- Numbers first, then by name.
@@ -80,7 +83,9 @@ local function describe(lines, value, indent, title, seen, depth, hide)
 end
 
 G.debug = {
-    traceback = function(text) return native.traceback(text and tostring(text)) end,
+    traceback = function(text)
+        return native.traceback(text and sub(tostring(text), 1, TRACEBACK_CHARS_MAX))
+    end,
     -- Prints a value readably; fields of tables in order of their names. `hide` is a function of name and
     -- value, or a list of them, `out` what prints instead of `print`.
     pprint = function(value, indent, depth, hide, out)

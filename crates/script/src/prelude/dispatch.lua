@@ -11,6 +11,7 @@ local DROP_PACKET, DROP = 1, 2
 local function begin(from, index)
     if from == 1 then
         live.generation = live.generation + 1
+        P.surface()
         live.verdict, live.ending, live.frame = 0, false, nil
     end
     live.at, live.index = from - 1, index

@@ -5,7 +5,8 @@ local native, fail = P.native, P.fail
 local type, tostring, setmetatable, select = type, tostring, setmetatable, select
 local byte, sub, rep, format = string.byte, string.sub, string.rep, string.format
 local raw_find, raw_match, raw_gmatch, raw_gsub = string.find, string.match, string.gmatch, string.gsub
-local raw_insert, raw_concat, raw_sort, raw_maxn = table.insert, table.concat, table.sort, table.maxn
+local raw_insert, raw_concat, raw_sort, raw_maxn = table.insert, table.concat, P.counted(table.sort), table.maxn
+local counted_gsub = P.counted(raw_gsub)
 local floor, log = math.floor, math.log
 local ipairs = ipairs
 
@@ -184,6 +185,13 @@ local function replaced(with, value, start, stop, ...)
     return tostring(new)
 end
 
+-- Making a long string takes its time even where the same is there already, so that no memory is taken.
+local LONG, BYTES = 65536, 64
+local function made(value, ...)
+    if #value > LONG then work(#value / BYTES) end
+    return value, ...
+end
+
 function string.gsub(value, pattern, with, max)
     value, pattern = text(value, 1, "gsub"), text(pattern, 2, "gsub")
     local kind = type(with)
@@ -192,7 +200,7 @@ function string.gsub(value, pattern, with, max)
     elseif kind ~= "string" and kind ~= "table" and kind ~= "function" then
         fail("bad argument #3 to 'gsub' (string/function/table expected, got " .. kind .. ")")
     end
-    if trusted(pattern, #value, 1) then return raw_gsub(value, pattern, with, max) end
+    if trusted(pattern, #value, 1) then return made(counted_gsub(value, pattern, with, max)) end
     local anchored = byte(pattern, 1) == 94
     local parts, from, count = {}, 0, 0
     -- Takes what one search gave; whether there is more to do.
@@ -211,18 +219,13 @@ function string.gsub(value, pattern, with, max)
     end
     while (not max or count < max) and take(search(pattern, value, from)) do end
     parts[#parts + 1] = sub(value, from + 1)
-    return raw_concat(parts), count
+    return made(raw_concat(parts), count)
 end
 
--- Making a long string takes its time even where the same is there already, so that no memory is taken.
-local LONG, BYTES = 65536, 64
 local function charged(raw)
-    return function(...)
-        local made = raw(...)
-        if #made > LONG then work(#made / BYTES) end
-        return made
-    end
+    return function(...) return made(raw(...)) end
 end
+string.format = P.counted(string.format)
 for _, name in ipairs { "format", "lower", "reverse", "sub", "upper" } do
     string[name] = charged(string[name])
 end
@@ -251,7 +254,7 @@ end
 
 function table.concat(parts, ...)
     work(#list(parts, "concat"))
-    return raw_concat(parts, ...)
+    return made(raw_concat(parts, ...))
 end
 
 function table.sort(values, before)
@@ -264,6 +267,19 @@ end
 function table.maxn(values)
     work(#list(values, "maxn"))
     return raw_maxn(values)
+end
+
+-- An error's message is joined with its place, and a number is looked for in all of a text.
+local raw_error, raw_tonumber = error, tonumber
+function P.globals.error(message, level)
+    if type(message) == "string" and #message > LONG then work(#message / BYTES) end
+    level = raw_tonumber(level) or 1
+    raw_error(message, level > 0 and level + 1 or level)
+end
+
+function P.globals.tonumber(value, ...)
+    if type(value) == "string" and #value > LONG then work(#value / BYTES) end
+    return raw_tonumber(value, ...)
 end
 
 -- The methods of strings are those of `string`, and no script may put others in their place.
