@@ -23,14 +23,14 @@ verified, byte by byte.
       tollgate-gen flood -p eth1:eth2 --kind syn --rate 1000000 --seconds 10
   As many connections a second as there can be: handshake, request, answer, close
       tollgate-gen tcp -p eth1:eth2 --flows 1000 --request 100 --response 1000
-  A million connections open at once, each with ten exchanges, while 1 % of all frames is lost
-      tollgate-gen tcp -p eth1:eth2 --flows 1000000 --exchanges 10 --loss 1 --seconds 60
+  A million connections open at once, then ten exchanges on each, while 1 % of all frames is lost
+      tollgate-gen tcp -p eth1:eth2 --flows 1000000 --together --exchanges 10 --loss 1 --seconds 120
   Goodput: few connections, large answers, full segments
       tollgate-gen tcp -p eth1:eth2 --flows 32 --response 10000000 --window 32
   Latency, one way and round trip, at 10,000 segments a second
       tollgate-gen latency -p eth1:eth2 --rate 10000
   The highest rate at which no segment is lost
-      tollgate-gen search -p eth1:eth2 --frame 60
+      tollgate-gen search -p eth1:eth2 --frame 64
   A capture, ten times as fast as it was taken
       tollgate-gen replay -p eth1:eth2 -r capture.pcapng --speed 10
 
@@ -137,6 +137,9 @@ pub(crate) struct Tcp {
     /// Segments in flight of one end of a connection
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) window: u32,
+    /// Nobody speaks before all of them are open
+    #[arg(long)]
+    pub(crate) together: bool,
     /// New connections a second; 0: as many as it can
     #[arg(long, default_value_t = 0)]
     pub(crate) open_rate: u64,
@@ -243,5 +246,24 @@ fn positive(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(value) if value > 0.0 && f64::is_finite(value) => Ok(value),
         _ => Err("a number above 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_of_the_help_can_be_typed() {
+        let examples: Vec<_> = EXAMPLES
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("tollgate-gen "))
+            .collect();
+        assert_eq!(examples.len(), 7);
+        for example in examples {
+            let parsed = Arguments::try_parse_from(example.split_whitespace());
+            assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+        }
     }
 }

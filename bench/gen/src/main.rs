@@ -180,6 +180,7 @@ fn exchanges(args: &args::Tcp) -> anyhow::Result<Exchanges> {
         open_rate: args.open_rate,
         in_flight_max: args.in_flight,
         repeat_ms: args.repeat_after,
+        together: args.together,
         first: 0,
     };
     let mishaps = Mishaps { loss: args.loss, reorder: args.reorder };

@@ -82,6 +82,7 @@ impl Exchanges {
         report.add("opened", tally.opened);
         report.add("established", tally.established);
         report.add("completed", tally.completed);
+        report.add("most_open", tally.most_open);
         report.add("open_at_the_end", live);
         report.add_rounded("established_per_s", measured.established as f64 / seconds);
         report.add_rounded("completed_per_s", measured.completed as f64 / seconds);
@@ -244,6 +245,7 @@ impl Constant {
             open_rate: self.open_rate,
             in_flight_max: 128,
             repeat_ms: 100,
+            together: false,
             // Far from each other, so that runs of this process share no connection.
             first: number * u64::from(self.flows) % CONNECTIONS_MAX,
         }

@@ -43,6 +43,8 @@ pub(crate) struct Load {
     pub(crate) in_flight_max: u64,
     /// After how many milliseconds a segment is repeated.
     pub(crate) repeat_ms: u32,
+    /// Nobody sends a request before all connections are open.
+    pub(crate) together: bool,
     /// Number of the first connection: two runs in a row had better not share addresses.
     pub(crate) first: u64,
 }
@@ -63,6 +65,8 @@ pub(crate) struct Connections {
     tally: Tally,
     live: u32,
     closing: bool,
+    /// Not all are open yet that shall be open together.
+    holding: bool,
     now_ns: u64,
     heard_ms: u32,
     written_off: u64,
@@ -81,6 +85,7 @@ impl Connections {
             tally: Tally::new(),
             live: 0,
             closing: false,
+            holding: load.together,
             now_ns: 0,
             heard_ms: 0,
             written_off: 0,
@@ -104,9 +109,7 @@ impl Connections {
     /// From now on nothing is begun: what is open finishes its exchange and closes.
     pub(crate) fn close(&mut self) {
         self.closing = true;
-        for place in 0..self.load.flows {
-            self.queue(place, Port::A);
-        }
+        self.let_speak();
     }
 
     /// Connections that have not moved for `millis`, though something of theirs is on the way.
@@ -155,7 +158,17 @@ impl Connections {
             }
         }
         self.open(ends);
+        if self.holding && self.tally.established >= u64::from(self.load.flows) {
+            self.let_speak();
+        }
         ends.flush();
+    }
+
+    fn let_speak(&mut self) {
+        self.holding = false;
+        for place in 0..self.load.flows {
+            self.queue(place, Port::A);
+        }
     }
 
     /// Lets the end at `port` of the connection at `place` send one stamped segment of `len` bytes,
@@ -360,6 +373,7 @@ impl Connections {
             }
             self.tally.opened += 1;
             self.live += 1;
+            self.tally.most_open = self.tally.most_open.max(self.live);
             self.pump(ends, place, Port::A);
         }
     }

@@ -20,8 +20,12 @@ impl Connections {
             let again =
                 end.duplicates == 3 && end.has_unacknowledged() && !self.load.script.by_hand;
             let position = if again { end.acked } else { end.sent };
-            let limit =
-                if again { end.high } else { flow.limit(&self.load.script, port, self.closing) };
+            // The SYN is all that may be sent while others are still to open.
+            let may = if self.holding { 1 } else { u32::MAX };
+            let limit = match again {
+                true => end.high,
+                false => flow.limit(&self.load.script, port, self.closing).min(may),
+            };
             let edge = end.acked.saturating_add(self.load.script.window);
             if position >= limit.min(edge) {
                 break;

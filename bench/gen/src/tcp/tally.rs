@@ -6,6 +6,8 @@ use hdrhistogram::Histogram;
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     pub(crate) opened: u64,
+    /// Connections at a time, opening ones too.
+    pub(crate) most_open: u32,
     /// Handshakes that came to their end.
     pub(crate) established: u64,
     /// Closed by FINs both ways, all bytes there and right.
@@ -48,6 +50,7 @@ impl Tally {
             || Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("bounds in order");
         Self {
             opened: 0,
+            most_open: 0,
             established: 0,
             completed: 0,
             reset: 0,

@@ -23,6 +23,7 @@ fn load() -> Load {
         open_rate: 0,
         in_flight_max: 500,
         repeat_ms: 20,
+        together: false,
         first: 0,
     }
 }
@@ -70,6 +71,23 @@ fn on_a_good_wire_every_connection_completes_and_nothing_is_repeated() {
         assert_eq!(tally.delivered, DELIVERED);
         assert!(tally.is_clean(), "{tally:?}");
     }
+}
+
+#[test]
+fn twenty_thousand_are_open_together_before_the_first_speaks() {
+    let flows = 20_000;
+    let connections_max = u64::from(flows);
+    let (mut open, mut spoke_early) = (0, 0);
+    let addresses = addresses(false);
+    let many = Load { flows, connections_max, together: true, ..load() };
+    let (tally, live) = run(many, Mishaps::default(), false, |_, frame| {
+        let seen = frame::read(&addresses, frame).expect("ours");
+        open += u32::from(seen.segment.flags == SYN | ACK);
+        spoke_early += u32::from(!seen.payload.is_empty() && open < flows);
+        true
+    });
+    assert_eq!((tally.most_open, tally.completed, live), (flows, connections_max, 0));
+    assert_eq!(spoke_early, 0);
 }
 
 #[test]
