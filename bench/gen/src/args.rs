@@ -104,7 +104,7 @@ pub(crate) struct Flood {
     /// Every second frame goes the other way
     #[arg(long)]
     pub(crate) both_ways: bool,
-    /// The kernel makes the frames (BPF_PROG_RUN, live frames), 64 copies of each: several times faster on a veth
+    /// The kernel makes the frames (BPF_PROG_RUN, live frames), up to 65536 copies of each, in a thread beside
     #[arg(long, conflicts_with = "both_ways")]
     pub(crate) kernel: bool,
 }

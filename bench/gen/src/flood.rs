@@ -1,7 +1,16 @@
 //! Floods: frames that belong to no connection, at a rate or as fast as it goes.
 
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
 use anyhow::Context as _;
-use tollgate_link::{Link, Port, xsk::steer::SteerProgram};
+use tollgate_link::{
+    Link, Port,
+    xsk::steer::{SteerConfig, SteerProgram, Storage},
+};
 
 use crate::{
     addresses::{Addresses, CONNECTIONS_MAX},
@@ -37,29 +46,64 @@ pub(crate) struct Flood {
 
 /// The mix without the four bytes of FCS that no program sees.
 const IMIX: [usize; 12] = [60, 60, 572, 60, 60, 572, 60, 1514, 572, 60, 60, 572];
-/// Copies that the kernel makes of a frame in one call: fewer cost calls, more come in bursts that overrun rings.
-const COPIES: u32 = 64;
+/// Copies that the kernel makes of a frame in one call, at most. A call takes milliseconds to begin, since memory is set up
+/// and taken down for it; a second of frames in one would come too late to be stopped.
+const COPIES_MAX: u64 = 1 << 16;
 /// How long the last frames may take.
 const DRAIN_NS: u64 = 200_000_000;
 
 impl Flood {
-    /// Sends, counts what arrives, and tells both. With a program, the kernel makes the frames: so many copies of each.
+    /// Sends, counts what arrives, and tells both.
     pub(crate) fn run<L: Link>(
         &self,
         ends: &mut Ends<L>,
         addresses: &Addresses,
         clock: &mut Clock,
         seed: u64,
-        kernel: Option<&SteerProgram<'_>>,
+    ) -> Report {
+        let mut writer = Writer::new(self, addresses, seed);
+        self.watch(ends, addresses, clock, |ends, due| {
+            writer.send_batch(ends, due);
+            true
+        })
+    }
+
+    /// The same, but the kernel makes the frames and sends them out of `interface`, in a thread of its own: a call takes
+    /// long to begin, and then goes through thousands of frames, while somebody must count what arrives.
+    pub(crate) fn run_in_kernel<L: Link>(
+        &self,
+        ends: &mut Ends<L>,
+        addresses: &Addresses,
+        clock: &mut Clock,
+        (seed, interface): (u64, &str),
     ) -> anyhow::Result<Report> {
-        let mut writer = Writer {
-            flood: *self,
-            addresses: addresses.clone(),
-            pattern: Pattern::new(seed),
-            dice: Dice::new(seed),
-            made: 0,
-            sent: 0,
-        };
+        let made = Made::default();
+        thread::scope(|scope| {
+            let (mut writer, shared) = (Writer::new(self, addresses, seed), &made);
+            let maker = scope.spawn(move || writer.make(interface, shared));
+            let (mut frames, mut bytes) = (0, 0);
+            let report = self.watch(ends, addresses, clock, |ends, _| {
+                let now = (made.frames.load(Relaxed), made.bytes.load(Relaxed));
+                ends.sent_elsewhere(Port::A, now.0 - frames, now.1 - bytes);
+                (frames, bytes) = now;
+                !maker.is_finished()
+            });
+            made.stop.store(true, Relaxed);
+            maker
+                .join()
+                .map_err(|_| anyhow::anyhow!("the thread that makes frames panicked"))??;
+            Ok(report)
+        })
+    }
+
+    /// Lets `send` send until the time is up (or it gives false), and counts what arrives.
+    fn watch<L: Link>(
+        &self,
+        ends: &mut Ends<L>,
+        addresses: &Addresses,
+        clock: &mut Clock,
+        mut send: impl FnMut(&mut Ends<L>, u64) -> bool,
+    ) -> Report {
         let (mut broken, mut strangers) = (0_u64, 0_u64);
         let begin_ns = clock.now_ns();
         let end_ns = begin_ns + self.seconds * 1_000_000_000;
@@ -69,14 +113,10 @@ impl Flood {
             if now_ns >= end_ns + DRAIN_NS || (now_ns >= end_ns && ends.on_the_way() == 0) {
                 break;
             }
-            let is_sending = now_ns < end_ns && !clock.is_stopped();
-            if is_sending {
+            if now_ns < end_ns && !clock.is_stopped() {
                 last_ns = now_ns;
-                let due = due(self.rate, now_ns - begin_ns);
-                match kernel {
-                    Some(program) if writer.sent < due => writer.send_copies(ends, program)?,
-                    Some(_) => {}
-                    None => writer.send_batch(ends, due),
+                if !send(ends, due(self.rate, now_ns - begin_ns)) {
+                    break;
                 }
             } else if clock.is_stopped() && now_ns > last_ns + DRAIN_NS {
                 break;
@@ -92,8 +132,16 @@ impl Flood {
             });
         }
         let seconds = (last_ns - begin_ns).max(1) as f64 / 1e9;
-        Ok(report(self, ends, seconds, broken, strangers))
+        report(self, ends, seconds, broken, strangers)
     }
+}
+
+/// What the kernel has made so far, and whether it shall go on.
+#[derive(Debug, Default)]
+struct Made {
+    frames: AtomicU64,
+    bytes: AtomicU64,
+    stop: AtomicBool,
 }
 
 fn report<L: Link>(
@@ -136,6 +184,11 @@ struct Writer {
 }
 
 impl Writer {
+    fn new(flood: &Flood, addresses: &Addresses, seed: u64) -> Self {
+        let (pattern, dice) = (Pattern::new(seed), Dice::new(seed));
+        Self { flood: *flood, addresses: addresses.clone(), pattern, dice, made: 0, sent: 0 }
+    }
+
     fn send_batch<L: Link>(&mut self, ends: &mut Ends<L>, due: u64) {
         for _ in 0..BATCH {
             if self.sent >= due {
@@ -154,21 +207,31 @@ impl Writer {
         }
     }
 
-    /// The next frame, [`COPIES`] times, made by the kernel.
-    fn send_copies<L: Link>(
-        &mut self,
-        ends: &mut Ends<L>,
-        program: &SteerProgram<'_>,
-    ) -> anyhow::Result<()> {
-        let (segment, payload) = self.next();
-        let bytes = self.pattern.bytes(segment.connection, segment.from, 1, payload);
-        let mut frame = vec![0; frame::len(&self.addresses, segment.flags, bytes.len())];
-        frame::write(&mut frame, &self.addresses, segment, bytes, None);
-        program.send_live(&frame, COPIES).context(
-            "the kernel makes no live frames (Linux 5.18 is needed): leave out --kernel",
-        )?;
-        self.sent += u64::from(COPIES);
-        ends.sent_elsewhere(Port::A, u64::from(COPIES), u64::from(COPIES) * frame.len() as u64);
+    /// Has the kernel make frames until it is stopped: many copies of each.
+    fn make(&mut self, interface: &str, made: &Made) -> anyhow::Result<()> {
+        // Without sockets, the steering program sends all that it sees across: out of the interface.
+        let mut storage = Storage::default();
+        let program = SteerProgram::load(&mut storage, &SteerConfig::default())?;
+        program.set_peer(nix::net::if_::if_nametoindex(interface)?)?;
+        let begin = Instant::now();
+        while !made.stop.load(Relaxed) && begin.elapsed().as_secs() < self.flood.seconds {
+            let elapsed_ns = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let copies = due(self.flood.rate, elapsed_ns).saturating_sub(self.sent).min(COPIES_MAX);
+            if copies == 0 {
+                thread::sleep(Duration::from_micros(200));
+                continue;
+            }
+            let (segment, payload) = self.next();
+            let bytes = self.pattern.bytes(segment.connection, segment.from, 1, payload);
+            let mut frame = vec![0; frame::len(&self.addresses, segment.flags, bytes.len())];
+            frame::write(&mut frame, &self.addresses, segment, bytes, None);
+            program.send_live(&frame, u32::try_from(copies)?).context(
+                "the kernel makes no live frames (Linux 5.18 is needed): leave out --kernel",
+            )?;
+            self.sent += copies;
+            made.frames.fetch_add(copies, Relaxed);
+            made.bytes.fetch_add(copies * frame.len() as u64, Relaxed);
+        }
         Ok(())
     }
 

@@ -21,10 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser as _;
-use tollgate_link::xsk::{
-    Fail, Mode, OtherFrames, Pair, PairConfig, XskLink,
-    steer::{SteerConfig, SteerProgram, Storage},
-};
+use tollgate_link::xsk::{Fail, Mode, OtherFrames, Pair, PairConfig, XskLink};
 
 use crate::{
     addresses::{Addresses, CONNECTIONS_MAX},
@@ -136,11 +133,9 @@ impl Task {
         let first = common.first.unwrap_or_else(chance) % CONNECTIONS_MAX;
         let Wire { ends, addresses, frame_max, .. } = wire;
         Ok(match self {
-            Self::Flood(flood, false) => flood.run(ends, addresses, clock, seed, None)?,
+            Self::Flood(flood, false) => flood.run(ends, addresses, clock, seed),
             Self::Flood(flood, true) => {
-                let mut storage = Storage::default();
-                let program = program_to(&common.ports.0, &mut storage)?;
-                flood.run(ends, addresses, clock, seed, Some(&program))?
+                flood.run_in_kernel(ends, addresses, clock, (seed, &common.ports.0))?
             }
             Self::Tcp(mut exchanges) => {
                 exchanges.load.first = first;
@@ -242,13 +237,6 @@ impl Wire {
         drop(self.ends);
         self.pair.close().context("the interfaces could not be given back")
     }
-}
-
-/// A steering program without sockets, which sends everything out of `interface`.
-fn program_to<'a>(interface: &str, storage: &'a mut Storage) -> anyhow::Result<SteerProgram<'a>> {
-    let program = SteerProgram::load(storage, &SteerConfig::default())?;
-    program.set_peer(nix::net::if_::if_nametoindex(interface)?)?;
-    Ok(program)
 }
 
 /// A number that differs from run to run.
