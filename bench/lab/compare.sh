@@ -31,8 +31,8 @@ options() {
             *) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" && exit 2 ;;
         esac
     done
-    target=$(realpath "${CARGO_TARGET_DIR:-target}") built=$target/release
-    program=$(realpath "${1:-target/release/tollgate}")
+    target=$(realpath -m "${CARGO_TARGET_DIR:-target}") built=$target/release
+    program=$(realpath -m "${1:-$target/release/tollgate}")
     cache=$target/peers
 }
 
