@@ -97,3 +97,69 @@ fn a_signed_connection_cannot_be_reset() {
     gate.passes(ENDS.ack(C, 1, 1).signed());
     assert!(reset::both(&gate.open().tracker).is_empty());
 }
+
+/// A receiver in a synchronized state, as the table of stacks has it: what it takes for exact, and whether it
+/// challenges what is not.
+struct Stack {
+    name: &'static str,
+    /// Offsets that it takes, from its last acknowledgment and from what it expects next.
+    from_ack: &'static [i32],
+    from_next: &'static [i32],
+    challenges: bool,
+}
+
+const STACKS: [Stack; 6] = [
+    Stack { name: "Linux", from_ack: &[], from_next: &[0], challenges: true },
+    Stack { name: "FreeBSD", from_ack: &[0], from_next: &[], challenges: true },
+    Stack { name: "FreeBSD RACK", from_ack: &[0, -1], from_next: &[0], challenges: true },
+    Stack { name: "XNU", from_ack: &[0, -1], from_next: &[], challenges: true },
+    Stack { name: "OpenBSD", from_ack: &[0], from_next: &[0, 1], challenges: false },
+    Stack { name: "NetBSD", from_ack: &[], from_next: &[0], challenges: true },
+];
+
+impl Stack {
+    /// Whether RSTs at these offsets end a receiver that expects `next` and has acknowledged `ack`; it tells
+    /// who resets it what it expects, if it challenges, and that is answered.
+    fn is_reset_by(&self, rsts: &[Rst], mut ack: Seq, next: Seq) -> bool {
+        let takes = |ack: Seq, seq: Seq| {
+            self.from_ack.iter().any(|by| seq.distance(ack) == *by)
+                || self.from_next.iter().any(|by| seq.distance(next) == *by)
+        };
+        for rst in rsts {
+            if takes(ack, rst.seq) {
+                return true;
+            }
+            if self.challenges {
+                ack = next;
+                let challenge = ENDS.ack(S, 1, next.0 - ENDS.client).segment();
+                if reset::answer(&challenge, S).is_some_and(|rst| takes(ack, rst.seq)) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+/// With eight bytes in flight: none of them has arrived, or all have and nothing was said yet, or what was said
+/// is still under way. A stack that says nothing to a RST that is not exact needs one of the two.
+#[test]
+fn the_two_edges_and_the_answer_to_a_challenge_end_every_stack() {
+    let mut gate = established();
+    gate.passes(ENDS.c(1, "in flight"));
+    let rsts = reset::half(&gate.open().tracker);
+    assert_eq!(rsts.as_slice(), [bare(C, 1), bare(C, 10)]);
+    let at = |offset: u32| Seq(ENDS.client + offset);
+    for stack in &STACKS {
+        for (ack, next) in [(1, 1), (1, 10), (10, 10)] {
+            assert!(stack.is_reset_by(&rsts, at(ack), at(next)), "{} {ack} {next}", stack.name);
+        }
+        // Nothing in flight: the first alone is exact for all.
+        assert!(stack.is_reset_by(&rsts[..1], at(1), at(1)), "{}", stack.name);
+    }
+    // In the other order, or only one of the two, some would have to be asked.
+    let silent = |stack: &Stack| Stack { challenges: false, ..*stack };
+    let freebsd = silent(&STACKS[1]);
+    assert!(!freebsd.is_reset_by(&rsts[1..], at(1), at(10)));
+    assert!(!silent(&STACKS[0]).is_reset_by(&rsts[..1], at(1), at(10)));
+}
