@@ -102,9 +102,10 @@ fn engine(table: &Table, file: &str) -> anyhow::Result<String> {
         table.has(&["frame_bytes", "flows", "rules", "early_percent", "ns_per_packet", "mpps"]),
         "no record of the engine"
     );
-    let mut rows: Vec<([String; 3], String, String)> = Vec::new();
+    let mut rows: Vec<([String; 4], String, String)> = Vec::new();
     for row in table.rows() {
-        let key = ["frame_bytes", "flows", "early_percent"].map(|name| row.of(name).to_owned());
+        let names = ["frame_bytes", "flows", "early_percent", "traffic"];
+        let key = names.map(|name| row.of(name).to_owned());
         let cell = format!(
             "{} ns, {} Mpps",
             rounded(row.of("ns_per_packet"), 0),
@@ -125,9 +126,16 @@ fn engine(table: &Table, file: &str) -> anyhow::Result<String> {
     let mut out = String::from(
         "| frames | flows | no rule | a rule in Rust called with all data |\n|---|---|---|---|\n",
     );
-    for ([bytes, flows, early], none, look) in rows {
+    for ([bytes, flows, early, traffic], none, look) in rows {
         let early = if early == "0" { String::new() } else { format!(", {early} % early") };
-        out += &format!("| {bytes} bytes{early} | {} | {none} | {look} |\n", thousands(&flows));
+        let bytes = if bytes == "imix" { "7:4:1 mix".to_owned() } else { format!("{bytes} bytes") };
+        let traffic = match traffic.as_str() {
+            "zipf" => ", few flows mostly (Zipf)",
+            "churn" => ", seven packets a flow",
+            _ => "",
+        };
+        let flows = thousands(&flows);
+        out += &format!("| {bytes}{early}{traffic} | {flows} | {none} | {look} |\n");
     }
     Ok(out + &source(file))
 }
@@ -174,5 +182,20 @@ mod tests {
             made.contains("| 1518 bytes, 5 % early | 1 000 | 210 ns, 4.8 Mpps | – |"),
             "{made}"
         );
+    }
+
+    #[test]
+    fn kinds_of_traffic_have_rows_of_their_own() {
+        let text = "frame_bytes,flows,rules,early_percent,ns_per_packet,mpps,traffic\n64,1000000,none,0,160.4,6.23,uniform\n\
+                    64,1000000,none,0,148.5,6.73,zipf\n64,1000000,none,0,164.5,6.08,churn\nimix,1000,empty,0,9,1,uniform\n";
+        let made = engine(&Table::parse(text).unwrap(), "2026-11-28-engine").unwrap();
+        for row in [
+            "| 64 bytes | 1 000 000 | 160 ns, 6.2 Mpps | – |",
+            "| 64 bytes, few flows mostly (Zipf) | 1 000 000 | 148 ns, 6.7 Mpps | – |",
+            "| 64 bytes, seven packets a flow | 1 000 000 | 164 ns, 6.1 Mpps | – |",
+            "| 7:4:1 mix | 1 000 | – | – |",
+        ] {
+            assert!(made.contains(row), "{row} is not in {made}");
+        }
     }
 }
