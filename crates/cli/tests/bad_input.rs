@@ -141,8 +141,8 @@ fn a_rule_file_that_cannot_be_read_is_named() {
     }
     // And before interfaces are looked at.
     let said = with(&["run", "--pair", "nosuch0:nosuch1", "--rules", &missing]);
-    refused(&said, FAULT, &["no.lua"]);
-    refused(&with(&["check", &missing]), FAULT, &["no.lua"]);
+    refused(&said, FAULT, &["no.lua: no such file"]);
+    refused(&with(&["check", &missing]), FAULT, &["no.lua: no such file"]);
 }
 
 #[test]

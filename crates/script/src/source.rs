@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -95,7 +95,13 @@ impl Source {
 
 /// A file of at most `bytes_max` bytes.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => "no such file".to_owned(),
+        ErrorKind::PermissionDenied => {
+            "may not be read by this user (permission denied)".to_owned()
+        }
+        _ => error.to_string(),
+    })?;
     if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         return Err("is a directory".to_owned());
     }

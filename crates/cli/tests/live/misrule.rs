@@ -62,7 +62,7 @@ fn beside(lab: &Lab, port: u16, word: Option<&'static str>) -> (Felt, usize) {
     (traffic.stop(), said)
 }
 
-/// The figures of a quiet machine are in `bench/record`; `make felt` prints them.
+/// `make felt` prints the figures; `bench/record` has some.
 #[test]
 fn a_rule_that_goes_wrong_costs_the_connection_that_made_it_and_no_other() {
     let Some(lab) = Lab::up(Options { queues: 2, keep_offloads: false }) else { return };

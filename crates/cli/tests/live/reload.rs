@@ -104,7 +104,7 @@ fn living_connections_keep_their_rules_or_move_as_told() {
     assert!(ended.stderr.contains("every frame accounted for"), "{ended:?}");
 }
 
-/// How many reloads the traffic must bear; the figures of a run of 1000 are in `bench/record`.
+/// How many reloads the traffic must bear; `make felt` has it bear 1000.
 const RELOADS: usize = 100;
 
 #[test]
