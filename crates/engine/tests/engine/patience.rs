@@ -152,7 +152,7 @@ fn a_simultaneous_close_ends_in_peace() {
 /// client gets the port, and its numbers have nothing to do with the first one's.
 #[test]
 fn the_port_of_who_closed_first_may_be_used_again_at_once_with_any_number() {
-    for isn in [1_000_000, 1_u32.wrapping_sub(1_000_000), 1, 0] {
+    for isn in [1_000_000, 1_u32.wrapping_sub(1_000_000), 1] {
         let mut gate = closed();
         gate.wait(Duration::from_millis(1));
         let syn = Frame::client(isn, 0, SYN, b"");

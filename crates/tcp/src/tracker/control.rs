@@ -19,10 +19,12 @@ impl Tracker {
             State::Reset => true,
             // Who closed first remembers the connection, and takes a SYN with a later number or a later
             // timestamp (RFC 9293 section 3.6.1, RFC 6191). Who closed last has forgotten it and takes any:
-            // behind an address translator the port may have been given to somebody else.
+            // behind an address translator the port may have been given to somebody else. But a late copy of the
+            // connection's own SYN is nobody's wish.
             State::TimeWait => {
                 let later = segment.options.timestamps.filter(|_| half.ts_known);
-                self.closed_first == Some(direction)
+                let is_own = half.young && segment.seq + 1 == half.start;
+                (self.closed_first == Some(direction) && !is_own)
                     || segment.seq.at_or_after(half.next)
                     || later
                         .is_some_and(|ts| ts.value.wrapping_sub(half.ts_recent).cast_signed() > 0)

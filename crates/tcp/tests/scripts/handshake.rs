@@ -410,6 +410,18 @@ fn an_older_syn_opens_anew_where_its_receiver_closed_last() {
     assert_eq!((gate.state(), gate.reopened), (Some(State::SynSent), 1));
 }
 
+/// The network has kept a copy of its own SYN: nobody opens anything.
+#[test]
+fn a_late_copy_of_its_own_syn_passes_in_time_wait_and_its_answer_does_not() {
+    let mut gate = established();
+    gate.passes(ENDS.fin(C, 1, 1));
+    gate.passes(ENDS.fin(S, 1, 2));
+    gate.passes(ENDS.ack(C, 2, 2));
+    gate.passes(ENDS.syn());
+    assert_eq!((gate.state(), gate.reopened), (Some(State::TimeWait), 0));
+    gate.drops(Ends { server: 77_000, ..ENDS }.syn_ack(), Invalid::UnexpectedSynAck);
+}
+
 #[test]
 fn an_older_number_with_a_later_timestamp_opens_anew_in_time_wait() {
     let mut gate = crate::support::established_with_timestamps();
