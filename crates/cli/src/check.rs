@@ -84,7 +84,12 @@ fn check_rules<R: Rules>(
     follow: Follow,
     load: &impl Load<R>,
 ) -> Result<Checked, Faults> {
-    let terms = Terms { on_rule_error: OnRuleError::DropFlow, pass_through: false, watch: None };
+    let terms = Terms {
+        on_rule_error: OnRuleError::DropFlow,
+        pass_through: false,
+        quiet_failures: false,
+        watch: None,
+    };
     let rules = match load(Some(path), terms) {
         Ok(rules) => rules,
         Err(faults) => return Err(with_more(faults, path)),

@@ -87,6 +87,8 @@ pub struct Terms {
     pub pass_through: bool,
     /// The clock that a script's events are held against.
     pub watch: Option<Watch>,
+    /// No alerts of rules that failed, but lines of log.
+    pub quiet_failures: bool,
 }
 
 /// A script, or that there is none.
@@ -118,6 +120,7 @@ impl RuleSet {
             on_rule_error: terms.on_rule_error.script(),
             pass_through: terms.pass_through,
             watch: terms.watch,
+            quiet_failures: terms.quiet_failures,
             ..Settings::default()
         };
         Self::of(script::Rules::load_with(path, settings).map_err(faults)?)

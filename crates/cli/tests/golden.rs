@@ -142,6 +142,11 @@ fn an_overlap_that_disagrees_leaves_as_the_first_copy() {
 }
 
 #[test]
+fn what_scripts_say_in_several_ways_means_the_same() {
+    golden_with("spellings", &talk().open(), &[]);
+}
+
+#[test]
 fn a_rule_that_fails_drops_its_connection_and_says_where() {
     let mut talk = talk();
     let mut frames = talk.open();

@@ -44,8 +44,21 @@ fn golden_with(name: &str, frames: &Frames, arguments: &[&str]) {
     command.arg("--rules").arg(folder.join(name).with_extension("lua"));
     let said = say(&mut command);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
-    compare(&folder.join(name).with_extension("events"), &said.out);
+    compare(&folder.join(name).with_extension("events"), &visible(&said.out));
     compare(&folder.join(name).with_extension("frames"), &frames_as_text(&output));
+}
+
+/// What a script prints of packets, for people to read.
+fn visible(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if c.is_control() && !matches!(c, '\t' | '\n') {
+            write!(out, "{}", c.escape_default()).unwrap();
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 #[track_caller]

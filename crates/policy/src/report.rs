@@ -116,6 +116,8 @@ pub struct Log {
     pub section: String,
     /// The text, one line or more.
     pub message: String,
+    /// The same to the byte, if it is not all text: `message` has marks where it is none.
+    pub bytes: Option<Box<[u8]>>,
 }
 
 /// Haka's three degrees; absent where a rule gave none.
@@ -226,7 +228,16 @@ impl Reports {
 
     /// Queues a line of log.
     pub fn log(&mut self, time: Timestamp, level: Level, section: &str, message: String) {
-        self.push(Report::Log(Log { time, level, section: section.to_owned(), message }));
+        let section = section.to_owned();
+        self.push(Report::Log(Log { time, level, section, message, bytes: None }));
+    }
+
+    /// Queues a line of log, of text or not.
+    pub fn log_bytes(&mut self, time: Timestamp, level: Level, section: &str, line: &[u8]) {
+        let message = String::from_utf8_lossy(line);
+        let bytes = matches!(message, std::borrow::Cow::Owned(_)).then(|| line.into());
+        let (section, message) = (section.to_owned(), message.into_owned());
+        self.push(Report::Log(Log { time, level, section, message, bytes }));
     }
 
     /// Takes out what is queued, oldest first.

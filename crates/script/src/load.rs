@@ -47,6 +47,8 @@ pub struct Settings {
     pub pass_through: bool,
     /// The clock of a live run, for what instructions do not tell.
     pub watch: Option<Watch>,
+    /// A rule that failed is told of by lines of log only, as in Haka, and not by an alert as well.
+    pub quiet_failures: bool,
 }
 
 /// A script that has been read, run once and found good. `Send` and `Sync`: every worker makes its

@@ -86,7 +86,7 @@ impl LuaPolicy {
             let failure = self.state.failure(&error);
             memory_full |= failure.kind == FailureKind::Memory;
             self.lineage.count(&failure);
-            tell(&failure, about, &self.state);
+            tell(&failure, about, self.settings, &self.state);
             verdict = self.settings.on_rule_error.verdict();
             match self.state.dispatch.at.call::<usize>(()) {
                 // A rule that failed has its step's number, at least `from`: this ends.
@@ -153,7 +153,7 @@ fn places(packet: &PacketView<'_>) -> (u16, u8, u16, u32) {
 }
 
 /// The failure as the log's line, and as an alert if it has cost a connection.
-fn tell(failure: &Failure, about: About, state: &State) {
+fn tell(failure: &Failure, about: About, settings: Settings, state: &State) {
     let mut reports = state.shared.reports.borrow_mut();
     let Some(ends) = about.ends else {
         let (section, layer): (String, String) =
@@ -161,16 +161,20 @@ fn tell(failure: &Failure, about: About, state: &State) {
         reports.log(about.now, Level::Error, &section, layer + &failure.message);
         return;
     };
-    tell_of_flow(failure, about.now, ends, &mut reports);
+    tell_of_flow(failure, about.now, ends, settings, &mut reports);
 }
 
 fn tell_of_flow(
     failure: &Failure,
     now: Timestamp,
     (client, server): (Endpoint, Endpoint),
+    settings: Settings,
     reports: &mut Reports,
 ) {
     reports.log(now, Level::Error, "tcp", failure.message.clone());
+    if settings.quiet_failures {
+        return reports.log(now, Level::Debug, "tcp", failure.text());
+    }
     reports.alert(Alert {
         time: now,
         description: Some(format!("a rule failed: {}", failure.text())),
@@ -248,7 +252,8 @@ impl Policy for LuaPolicy {
             Err(error) => {
                 let failure = Failure::new(FailureKind::Error, &error.to_string(), "");
                 self.lineage.count(&failure);
-                tell_of_flow(&failure, flow.now, (flow.client, flow.server), reports);
+                let ends = (flow.client, flow.server);
+                tell_of_flow(&failure, flow.now, ends, self.settings, reports);
                 verdict.max(self.settings.on_rule_error.verdict())
             }
         }

@@ -17,12 +17,18 @@ use super::{Origin, text};
 const SECTION_WIDTH_MAX: usize = 32;
 
 /// Remembers how wide the column of sections has become.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Haka {
     section_width: usize,
+    /// Whether what scripts say must not drive a terminal; a file gets it to the byte.
+    escapes: bool,
 }
 
 impl Haka {
+    pub(super) const fn new(escapes: bool) -> Self {
+        Self { section_width: 0, escapes }
+    }
+
     pub(super) fn report(
         &mut self,
         out: &mut Vec<u8>,
@@ -37,17 +43,25 @@ impl Haka {
     }
 
     fn log(&mut self, out: &mut Vec<u8>, log: &Log) -> io::Result<()> {
-        let message = Plain(&log.message);
-        if log.section == "print" {
-            return writeln!(out, "{message}");
+        if log.section != "print" {
+            self.columns(out, log)?;
         }
+        match log.bytes.as_deref() {
+            _ if self.escapes => write!(out, "{}", Plain(&log.message))?,
+            Some(bytes) => out.write_all(bytes)?,
+            None => out.write_all(log.message.as_bytes())?,
+        }
+        out.write_all(b"\n")
+    }
+
+    fn columns(&mut self, out: &mut Vec<u8>, log: &Log) -> io::Result<()> {
         let section = format!("{}:", Plain(&log.section));
         let width = section.chars().count();
         if width <= SECTION_WIDTH_MAX {
             self.section_width = self.section_width.max(width);
         }
         let (level, columns) = (log.level.name(), self.section_width);
-        writeln!(out, "{level:<5} {section:<columns$} {message}")
+        write!(out, "{level:<5} {section:<columns$} ")
     }
 }
 
@@ -143,7 +157,7 @@ mod tests {
     use tollgate_policy::{Completion, Confidence, Level, Method, Severity};
 
     fn printed(reports: &[Report]) -> String {
-        let (mut haka, mut out) = (Haka::default(), Vec::new());
+        let (mut haka, mut out) = (Haka::new(true), Vec::new());
         for report in reports {
             haka.report(&mut out, Origin { pair: None, worker: 0 }, report).unwrap();
         }
@@ -152,7 +166,7 @@ mod tests {
 
     fn log(level: Level, section: &str, message: &str) -> Report {
         let (section, message) = (section.into(), message.into());
-        Report::Log(Log { time: Timestamp(0), level, section, message })
+        Report::Log(Log { time: Timestamp(0), level, section, message, bytes: None })
     }
 
     #[test]
@@ -169,6 +183,18 @@ mod tests {
             "info  tcp: one\nwarn  external: two\ndebug tcp:      three\nas\tit is\r\n\
              info  tcp:      \\u{1b}[2J\n"
         );
+    }
+
+    #[test]
+    fn a_file_gets_what_is_printed_to_the_byte() {
+        let Report::Log(log) = log(Level::Info, "print", "a\u{fffd}\u{1}") else { unreachable!() };
+        let report = Report::Log(Log { bytes: Some(b"a\xff\x01".as_slice().into()), ..log });
+        let mut out = Vec::new();
+        Haka::new(false).report(&mut out, Origin { pair: None, worker: 0 }, &report).unwrap();
+        assert_eq!(out, b"a\xff\x01\n");
+        out.clear();
+        Haka::new(true).report(&mut out, Origin { pair: None, worker: 0 }, &report).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "a\u{fffd}\\u{1}\n");
     }
 
     #[test]

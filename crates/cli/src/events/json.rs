@@ -94,7 +94,7 @@ impl<'a> Line<'a> {
     fn of(origin: Origin<'a>, report: &'a Report) -> Self {
         let (time, event) = match report {
             Report::Alert(alert) => (alert.time, Event::Alert(AlertLine::of(alert))),
-            Report::Log(Log { time, level, section, message }) => {
+            Report::Log(Log { time, level, section, message, .. }) => {
                 (*time, Event::Log { level: level.name(), section, message })
             }
             Report::Connection(connection) => {
@@ -183,6 +183,7 @@ mod tests {
                 level: Level::Info,
                 section: "external".into(),
                 message: "\u{1b}".into(),
+                bytes: None,
             }),
             Report::Connection(Box::new(Connection {
                 time: Timestamp(0),

@@ -63,7 +63,13 @@ mod tests {
     use tollgate_wire::Timestamp;
 
     fn log(level: Level, section: &str) -> Log {
-        Log { time: Timestamp(0), level, section: section.into(), message: String::new() }
+        Log {
+            time: Timestamp(0),
+            level,
+            section: section.into(),
+            message: String::new(),
+            bytes: None,
+        }
     }
 
     #[test]

@@ -103,7 +103,14 @@ pub struct Writer<W> {
 impl<W: Write> Writer<W> {
     /// Writes those of `kinds` in `format`, logs as loud as `levels` say.
     pub fn new(out: W, format: Format, kinds: Kinds, levels: Levels) -> Self {
-        Self { out, format, kinds, levels, haka: haka::Haka::default(), line: Vec::new() }
+        Self { out, format, kinds, levels, haka: haka::Haka::new(false), line: Vec::new() }
+    }
+
+    /// For a terminal: nothing that a script prints may drive it. (Text and JSON never do.)
+    #[must_use]
+    pub fn for_terminal(mut self, is_terminal: bool) -> Self {
+        self.haka = haka::Haka::new(is_terminal);
+        self
     }
 
     /// Writes one report if it is wanted.

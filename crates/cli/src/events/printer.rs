@@ -165,6 +165,7 @@ mod tests {
             level: Level::Info,
             section: "external".into(),
             message: "x".into(),
+            bytes: None,
         };
         vec![Report::Log(log); count]
     }

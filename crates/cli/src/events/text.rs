@@ -34,7 +34,7 @@ fn connection(out: &mut Vec<u8>, connection: &Connection) -> io::Result<()> {
 }
 
 fn log(out: &mut Vec<u8>, log: &Log) -> io::Result<()> {
-    let Log { time, level, section, message } = log;
+    let Log { time, level, section, message, .. } = log;
     let name = level.name();
     // A message of several lines becomes several lines, each whole.
     for text in message.trim_end_matches('\n').split('\n') {
@@ -205,6 +205,7 @@ mod tests {
             level: Level::Warning,
             section: "external".into(),
             message: "one\n\u{1b}[2Jtwo\n".into(),
+            bytes: None,
         });
         assert_eq!(
             text(&report),

@@ -65,9 +65,14 @@ pub(crate) fn replay<R: Rules>(
     load: &impl Load<R>,
 ) -> anyhow::Result<()> {
     let mut config = configure(args)?;
-    let (on_rule_error, pass_through) = (config.on_rule_error, args.pass_through);
-    // No clock: a replay says the same on every machine.
-    let terms = Terms { on_rule_error, pass_through, watch: None };
+    let terms = Terms {
+        on_rule_error: config.on_rule_error,
+        pass_through: args.pass_through,
+        // Its text is compared with what Haka prints.
+        quiet_failures: !args.output.json,
+        // No clock: a replay says the same on every machine.
+        watch: None,
+    };
     let rules = load(args.rules.as_deref(), terms)?;
     if args.midstream.is_none() && args.config.is_none() && !rules.follows_connections() {
         // To a script of packets a capture that begins in the middle of things is a capture like
@@ -93,7 +98,10 @@ pub(crate) fn replay<R: Rules>(
     let kinds = args.output.events.unwrap_or(kinds);
     let engine = engine_config(&config, kinds.connections);
     let levels = args.output.log_level.clone();
-    let out = events::Writer::new(BufWriter::new(io::stdout()), format, kinds, levels);
+    let stdout = io::stdout();
+    let is_terminal = stdout.is_terminal();
+    let out = events::Writer::new(BufWriter::new(stdout), format, kinds, levels)
+        .for_terminal(is_terminal);
     let mut run = Run { stage: Stage::new(&engine, policies?), writer, out, nobody_reads: false };
     let began = Instant::now();
     let progress = !quiet && io::stderr().is_terminal();

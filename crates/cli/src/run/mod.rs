@@ -55,6 +55,7 @@ pub(crate) fn run<R: Rules>(
     let terms = Terms {
         on_rule_error: config.on_rule_error,
         pass_through: false,
+        quiet_failures: false,
         watch: Some(clock::WATCH),
     };
     let rules = Arc::new(load(args.rules.as_deref(), terms)?);

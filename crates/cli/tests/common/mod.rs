@@ -25,8 +25,9 @@ pub(crate) struct Said {
 /// Runs it to its end.
 pub(crate) fn say(command: &mut Command) -> Said {
     let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    // What scripts print of packets need not be text.
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
 /// Control bits, as in the TCP header.

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use mlua::{Lua, Table, Value};
@@ -34,7 +35,9 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
                     _ => Level::Info,
                 };
                 let now = of.event.borrow().now;
-                of.reports.borrow_mut().log(now, level, &section, cut(&message));
+                let message = message.as_bytes();
+                let line = cut_bytes(&message);
+                of.reports.borrow_mut().log_bytes(now, level, &section, &line);
                 Ok(())
             },
         )?,
@@ -138,12 +141,15 @@ fn lines(spec: &Table, key: &str) -> Result<Vec<String>, String> {
 
 fn cut(text: &mlua::LuaString) -> String {
     let bytes = text.as_bytes();
-    // Cut first: of a huge text all but the beginning would be looked at in vain.
-    let start = bytes.get(..TEXT_BYTES_MAX + 4).unwrap_or(&bytes);
-    let mut text = String::from_utf8_lossy(start).into_owned();
-    if bytes.len() > TEXT_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
-        text.push('…');
+    String::from_utf8_lossy(&cut_bytes(&bytes)).into_owned()
+}
+
+/// Not in the middle of a character.
+fn cut_bytes(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.len() <= TEXT_BYTES_MAX {
+        return Cow::Borrowed(text);
     }
-    text
+    let begins = |at: &usize| text.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    let end = (TEXT_BYTES_MAX - 3..=TEXT_BYTES_MAX).rfind(begins).unwrap_or(TEXT_BYTES_MAX);
+    Cow::Owned([text.get(..end).unwrap_or_default(), "…".as_bytes()].concat())
 }

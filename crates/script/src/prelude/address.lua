@@ -99,7 +99,8 @@ end
 
 local function network(wanted, what, spec, bits)
     local width = wanted == 4 and 32 or 128
-    if type(spec) == "string" and bits == nil then
+    local is_text = type(spec) == "string" and bits == nil
+    if is_text then
         local text, mask = match(spec, "^([^/]+)/(%d+)$")
         if not text then fail(format("%s: 'address/bits' expected, got '%s'", what, spec)) end
         spec, bits = parse(text, wanted, what), tonumber(mask)
@@ -110,10 +111,12 @@ local function network(wanted, what, spec, bits)
         fail(format("%s: a mask of 0 to %d bits expected", what, width))
     end
     local self = { mask = bits, width = width }
+    -- Of an address that was given as one, `net` keeps the host's bits, as in Haka; they do not count.
+    local given = not is_text and spec
     if wanted == 4 then
         self.mask1 = word(bits)
         self.net1 = band(tobit(spec.packed), self.mask1)
-        self.net = addr(self.net1 % 2 ^ 32)
+        self.net = given or addr(self.net1 % 2 ^ 32)
         return setmetatable(self, Network)
     end
     local parts = {}
@@ -122,7 +125,7 @@ local function network(wanted, what, spec, bits)
         self["net" .. i] = band(tobit(spec[i]), self["mask" .. i])
         parts[i] = self["net" .. i] % 2 ^ 32
     end
-    self.net = addr(parts[1], parts[2], parts[3], parts[4])
+    self.net = given or addr(parts[1], parts[2], parts[3], parts[4])
     return setmetatable(self, Network)
 end
 

@@ -65,6 +65,8 @@ local function raise(spec, number)
         if key == "sources" or key == "targets" then value = nodes(key, value)
         elseif key == "ref" then value = refs(value)
         elseif key == "description" then value = tostring(value)
+        elseif (key == "start_time" or key == "end_time") and P.is_time(value) then
+            value = value.seconds
         elseif key == "method" then
             if type(value) ~= "table" then fail("haka.alert: method must be a table") end
             for name in pairs(value) do
@@ -91,6 +93,9 @@ end
 
 P.alert = setmetatable({ address = node("address"), service = node("service") }, {
     __metatable = false,
-    __call = function(_, spec) return setmetatable({ number = raise(spec) }, Alert) end,
+    __call = function(_, spec)
+        if spec == nil then spec = {} end
+        return setmetatable({ number = raise(spec) }, Alert)
+    end,
     __index = function(_, key) fail(format("haka.alert: unknown field '%s'", tostring(key))) end,
 })

@@ -34,6 +34,9 @@ local ANY_DATA = { "data", "rest" }
 local SECTIONS = { "question", "answer", "authority", "additional" }
 local COUNTS = { question = "qdcount", answer = "ancount", authority = "nscount", additional = "arcount" }
 
+-- What Haka's grammar would give: shown as such, plain tables otherwise.
+local RESULT, ARRAY = { class = P.grammar.Result }, { class = P.grammar.ArrayResult }
+
 -- The cursor: text, at (from 0), and the end of what may be read.
 local function number(cursor, count)
     local at, value = cursor.at, 0
@@ -120,7 +123,7 @@ local HEAD = { "name", "name", "type", 2, "class", 2 }
 local REST = { "ttl", 4, "length", 2 }
 
 local function record(cursor, is_question)
-    local made, places = {}, {}
+    local made, places = setmetatable({}, RESULT), {}
     if not fields(cursor, made, HEAD, places) then return nil end
     made.type = TYPES[made.type] or made.type
     made.class = CLASSES[made.class] or made.class
@@ -152,7 +155,7 @@ end
 -- The message in `text`, and what is to be known for changing it; or nil and what is wrong.
 function P.read_dns(text)
     local cursor = { text = text, at = 0, stop = #text }
-    local message, original = {}, { sections = {} }
+    local message, original = setmetatable({}, RESULT), { sections = {} }
     message.id = number(cursor, 2)
     local word = number(cursor, 2)
     if not word then return nil, "header" end
@@ -166,7 +169,7 @@ function P.read_dns(text)
     end
     if all > RECORDS_MAX then return nil, "header" end
     for _, section in ipairs(SECTIONS) do
-        local list, places = {}, {}
+        local list, places = setmetatable({}, ARRAY), {}
         for i = 1, message[COUNTS[section]] do
             list[i], places[i] = record(cursor, section == "question")
             if not list[i] then return nil, section end

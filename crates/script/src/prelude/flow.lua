@@ -51,6 +51,12 @@ function methods:send(direction)
     end
 end
 
+function methods:can_continue()
+    current(self, "can_continue")
+    return live.verdict < DROP
+end
+methods.continue = methods.can_continue
+
 -- What follows the connection's bytes once the rules have seen them.
 function methods:select_next_dissector(dissector)
     current(self, "select_next_dissector")

@@ -65,6 +65,9 @@ function G.require(name)
     return own(name)
 end
 
+-- Lua's own, which are there anyway.
+for _, name in ipairs { "string", "table", "math", "bit", "debug", "coroutine" } do made[name] = G[name] end
+
 -- Protocols are globals too, whether asked for or not.
 for _, name in ipairs {
     "raw", "ipv4", "ipv6", "tcp", "udp", "icmp", "tcp_connection", "udp_connection", "dns", "http",

@@ -236,12 +236,13 @@ function P.layer_class(spec)
     function get.name() return name end
     function get.payload(self) return payload(self, begins(self)) end
     function get.timestamp(_, frame) return frame.time end
+    function get.id(_, frame) return frame.id end
     function set.payload(self, _, value) get.payload(self):replace(P.vbuffer_from(value)) end
     Layer.fields = {}
     for key in pairs(numbers) do Layer.fields[#Layer.fields + 1] = key end
     for key in pairs(get) do
-        -- What is below is shown with the IP packet.
-        if key ~= "raw" or not spec.is_transport then Layer.fields[#Layer.fields + 1] = key end
+        -- What is below is shown with the IP packet, and the frame's number with the frame.
+        if not (key == "raw" and spec.is_transport) and (key ~= "id" or name == "raw") then Layer.fields[#Layer.fields + 1] = key end
     end
 
     function Layer:__index(key)

@@ -62,6 +62,7 @@ function P.add_event(events, event)
     native.metatable(events).known[event.name] = event
 end
 
+-- A key that nobody asks for is passed over, as in Haka, unless it looks like a slip.
 local function check_keys(what, spec, known)
     if type(spec) ~= "table" then
         fault(format("%s: a table expected, got %s", what, type(spec)))
@@ -73,8 +74,11 @@ local function check_keys(what, spec, known)
     for key, value in pairs(spec) do
         local wanted = known[key]
         if not wanted then
-            fault(format("%s: unknown key '%s'%s", what, tostring(key), P.suggest(key, names)))
-            good = false
+            local meant = type(key) == "string" and P.suggest(key, names) or ""
+            if meant ~= "" then
+                fault(format("%s: unknown key '%s'%s", what, key, meant))
+                good = false
+            end
         elseif wanted ~= "any" and type(value) ~= wanted then
             fault(format("%s: %s must be a %s, got %s", what, key, wanted, type(value)))
             good = false
@@ -83,12 +87,16 @@ local function check_keys(what, spec, known)
     return good
 end
 
+local function is_event(value)
+    return type(value) == "table" and native.metatable(value) == Event
+end
+
 -- The event of a rule, or nil after a fault.
 local function hook_of(what, spec)
     local hook = spec.hook
     if hook == nil then hook = spec.on end
     if hook == NO_EVENT then return nil end
-    if type(hook) ~= "table" or native.metatable(hook) ~= Event then
+    if not is_event(hook) then
         fault(format("%s: hook must be an event, got %s", what, type(hook)))
         return nil
     end
@@ -126,7 +134,8 @@ local function listen(what, spec, eval)
 end
 
 local RULE = { hook = "any", on = "any", eval = "any", options = "table", name = "string" }
-function P.rule(spec)
+function P.rule(spec, eval, options)
+    if is_event(spec) then spec = { hook = spec, eval = eval, options = options } end
     if not check_keys("haka.rule", spec, RULE) then return end
     if type(spec.eval) ~= "function" then
         hook_of("haka.rule", spec)

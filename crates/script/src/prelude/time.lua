@@ -18,6 +18,8 @@ local function is_time(value)
     return type(value) == "table" and native.metatable(value) == Time
 end
 
+P.is_time = is_time
+
 local function both(a, b)
     if not (is_time(a) and is_time(b)) then fail("a time can only be compared with a time") end
     return a, b

@@ -2,9 +2,15 @@
 
 -- HTTP/1: requests, responses and their bodies.
 
---- Names in any case; assigning makes it the only one, nil takes it out.
+--- A line of a head, as it is now.
+---@class http.Header
+---@field name string
+---@field value string
+
+--- Names in any case; assigning makes it the only one, nil takes it out. By number, the lines in their order.
 ---@class http.Headers
 ---@field [string] string?
+---@field [integer] http.Header?
 
 ---@class http.Request
 ---@field method string

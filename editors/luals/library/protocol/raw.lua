@@ -7,6 +7,7 @@
 ---@field name string
 ---@field payload vbuffer.Part May be written, made longer and shorter
 ---@field timestamp haka.Time
+---@field id integer The number of its frame; of an ipv4 packet, the datagram's own
 local Packet = {}
 
 --- The packet goes no further.
@@ -23,7 +24,6 @@ function Packet:can_continue() end
 function Packet:continue() end
 
 ---@class raw.Packet: haka.Packet
----@field id integer
 ---@field next_dissector? string
 
 ---@class raw.options

@@ -30,6 +30,12 @@ function Flow:drop() end
 function Flow:halfreset() end
 --- A RST to both ends, then as `drop`.
 function Flow:reset() end
+--- Whether no rule has ended it so far.
+---@return boolean
+function Flow:can_continue() end
+--- The same.
+---@return boolean
+function Flow:continue() end
 --- Sends what rules have accepted; it goes by itself, too.
 ---@param direction? haka.Direction
 function Flow:send(direction) end

@@ -28,10 +28,26 @@ local function must_be_open(message, what)
     if open ~= true then fail(format("http: %s: %s", what, open or LEFT)) end
 end
 
-local Headers = { __metatable = false, class = class.class("HttpHeaders") }
+-- Where the headers keep the message that they are of.
+local OF = {}
+local Headers = { __metatable = false, class = class.class("HeadersResult") }
+local Header = { __metatable = false, class = class.class("Result") }
 
+-- Name and value in turn, in the order of the wire, each line of its own.
+local function list_of(headers)
+    local message = rawget(headers, OF)
+    check(message)
+    return native.fields(message[TALK], message[NUMBER])
+end
+
+-- By name, or by number: the line as it is now.
 function Headers.__index(headers, name)
-    local message = rawget(headers, 1)
+    local message = rawget(headers, OF)
+    if type(name) == "number" then
+        local list = list_of(headers)
+        if not list[name * 2] then return nil end
+        return setmetatable({ name = list[name * 2 - 1], value = list[name * 2] }, Header)
+    end
     if type(name) ~= "string" then return nil end
     local value = native.field(message[TALK], message[NUMBER], name)
     if value == nil then check(message) end
@@ -39,7 +55,7 @@ function Headers.__index(headers, name)
 end
 
 function Headers.__newindex(headers, name, value)
-    local message = rawget(headers, 1)
+    local message = rawget(headers, OF)
     name = text_of("the name of a header", name)
     must_be_open(message, name)
     if value ~= nil then value = text_of(name, value) end
@@ -48,15 +64,21 @@ function Headers.__newindex(headers, name, value)
     message[CHANGED] = true
 end
 
--- In the order of the wire, each line of its own.
+function Headers.__len(headers) return #list_of(headers) / 2 end
+
 function Headers.__pairs(headers)
-    local message = rawget(headers, 1)
-    check(message)
-    local list, at = native.fields(message[TALK], message[NUMBER]), -1
+    local list, at = list_of(headers), -1
     return function()
         at = at + 2
         return list[at], list[at + 1]
     end
+end
+
+function Headers.__ipairs(headers)
+    return function(_, at)
+        local header = headers[at + 1]
+        if header then return at + 1, header end
+    end, headers, 0
 end
 
 local function split_uri(message) return P.http.uri.split(message.uri) end
@@ -77,7 +99,7 @@ local function kind(name, parts, order, made)
         if key == "headers" then
             local headers = rawget(message, HEADERS)
             if not headers then
-                headers = setmetatable({ message }, Headers)
+                headers = setmetatable({ [OF] = message }, Headers)
                 rawset(message, HEADERS, headers)
             end
             return headers

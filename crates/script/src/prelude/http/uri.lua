@@ -4,7 +4,7 @@ local fail = P.fail
 local setmetatable, tostring, type, pairs, ipairs = setmetatable, tostring, type, pairs, ipairs
 local format, char, concat = string.format, string.char, table.concat
 
-local Uri = { __metatable = false, __index = {} }
+local Uri = { __metatable = false, __index = {}, class = P.class.class("HttpUriSplit") }
 
 -- `k=v&k=v` by name; a name without `=` has the value "". Of several the last counts.
 local function arguments(query)
@@ -115,7 +115,7 @@ function Uri.__index:normalize()
     return self
 end
 
-local Cookies = { __metatable = false }
+local Cookies = { __metatable = false, class = P.class.class("HttpCookiesSplit") }
 
 local function split_cookies(line)
     local cookies = setmetatable({}, Cookies)

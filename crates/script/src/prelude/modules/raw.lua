@@ -6,7 +6,6 @@ P.layer_class {
     name = "raw", numbers = {}, set = {},
     begins = function(self) return P.layer_at(self) end,
     get = {
-        id = function(_, frame) return frame.id end,
         next_dissector = function(_, frame)
             return frame.version ~= 0 and "ipv" .. frame.version or nil
         end,
