@@ -43,6 +43,8 @@ pub struct Conversations {
     payload: Vec<u8>,
     /// Lengths of payload, in turn, each with its share of the checksum.
     lens: Vec<(usize, u32)>,
+    /// What servers say in each frame, if not the same, and its share of the checksum.
+    answer: Option<(Vec<u8>, u32)>,
     turn: usize,
     burst: u32,
     early_percent: u32,
@@ -86,12 +88,26 @@ impl Conversations {
         Self {
             standings: vec![first; flows],
             lens: frame_lens.iter().map(len).collect(),
+            answer: None,
             payload,
             turn: 0,
             burst: 0,
             early_percent: 0,
             dice: Dice::new(1),
         }
+    }
+
+    /// `flows` connections whose client says `up` in each of its frames, and whose server `down`.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Conversations::new`].
+    #[must_use]
+    pub fn saying(flows: usize, up: Vec<u8>, down: Vec<u8>) -> Self {
+        let plain = Self::new(flows, HEADERS_LEN + up.len());
+        let lens = vec![(up.len(), sum(0, &up))];
+        let answer = Some((down.clone(), sum(0, &down)));
+        Self { lens, payload: up, answer, ..plain }
     }
 
     /// How many there are.
@@ -146,10 +162,14 @@ impl Conversations {
         let standing = self.standings.get_mut(flow)?;
         self.turn = (self.turn + 1) % self.lens.len();
         let (len, payload_sum) = self.lens.get(self.turn).copied()?;
-        let spoken = u32::try_from(len).ok()?;
         let again = std::mem::replace(&mut standing.burst, self.burst) == self.burst;
         standing.client_speaks ^= again && self.burst > 0 && !standing.owes;
         let speaks = standing.client_speaks;
+        let (payload, payload_sum) = match &self.answer {
+            Some((answer, sum)) if !speaks => (answer.as_slice(), *sum),
+            _ => (self.payload.get(..len)?, payload_sum),
+        };
+        let spoken = u32::try_from(payload.len()).ok()?;
         let (port, seq, ack) = match speaks {
             true => (Port::A, &mut standing.client_seq, standing.server_seq),
             false => (Port::B, &mut standing.server_seq, standing.client_seq),
@@ -168,7 +188,6 @@ impl Conversations {
         };
         standing.client_speaks = speaks == standing.owes;
         let tcp = Tcp { seq: number, ack, flags: PSH | ACK, options: &[] };
-        let payload = self.payload.get(..len)?;
         Some((port, write(out, flow, port, tcp, payload, payload_sum)))
     }
 
