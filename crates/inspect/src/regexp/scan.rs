@@ -115,9 +115,15 @@ impl Scan {
                 self.best = Some((start, place));
             }
             if let Some(keep) = &effect.keep {
-                let old = std::mem::take(&mut self.registers);
-                let kept = keep.iter().filter_map(|register| old.get(*register as usize));
-                self.registers = kept.copied().collect();
+                // In ascending order, so none is overwritten before it has moved.
+                for (to, from) in keep.iter().enumerate() {
+                    debug_assert!(to <= *from as usize, "registers only move to the front");
+                    let start = self.registers.get(*from as usize).copied();
+                    if let (Some(place), Some(start)) = (self.registers.get_mut(to), start) {
+                        *place = start;
+                    }
+                }
+                self.registers.truncate(keep.len());
             }
             if effect.push {
                 self.registers.push(place);
