@@ -104,6 +104,15 @@ impl LuaPolicy {
         verdict
     }
 
+    /// Whether no rule wants to hear of this data.
+    fn passes_over(&self, tag: u32, data: &Data<'_>, direction: Direction) -> bool {
+        if self.state.looks_only {
+            return data.is_empty();
+        }
+        let skips = self.state.shared.skips.borrow();
+        skips.is_unheard(tag) || (!data.is_end() && skips.covers(tag, direction, data.end_offset()))
+    }
+
     /// Tells the engine what the rules of the event want changed and held.
     fn wish(&self, data: &mut Data<'_>) -> Result<(), EditError> {
         let shared = &self.state.shared;
@@ -228,8 +237,7 @@ impl Policy for LuaPolicy {
         direction: Direction,
         reports: &mut Reports,
     ) -> Verdict {
-        let skips = &self.state.shared.skips;
-        if !data.is_end() && skips.borrow().covers(*flow.tag, direction, data.end_offset()) {
+        if self.passes_over(*flow.tag, data, direction) {
             return Verdict::Accept;
         }
         self.enter(flow, reports);

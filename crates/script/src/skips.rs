@@ -1,5 +1,8 @@
 use tollgate_wire::{Direction, PerDirection};
 
+/// Behind all bytes of any stream, its end included.
+const UNHEARD: u64 = u64::MAX;
+
 /// Parts of streams that no rule wants to see: for each connection and direction, the position before
 /// which nothing need be shown. Told by a dissector that is in the middle of something long.
 #[derive(Debug, Default)]
@@ -29,6 +32,18 @@ impl Skips {
         index
             .and_then(|index| self.before.get(index))
             .is_some_and(|before| end <= before[direction])
+    }
+
+    /// Nothing of the flow need be shown at all, or all of it again.
+    pub(crate) fn unhear(&mut self, tag: u32, is_unheard: bool) {
+        let position = if is_unheard { UNHEARD } else { 0 };
+        self.set(tag, Direction::ToServer, position);
+        self.set(tag, Direction::ToClient, position);
+    }
+
+    /// Whether nothing of the flow need be shown.
+    pub(crate) fn is_unheard(&self, tag: u32) -> bool {
+        self.covers(tag, Direction::ToServer, UNHEARD)
     }
 
     /// The flow is over, and its tag will be another's.

@@ -79,6 +79,9 @@ pub(crate) struct State {
     pub(crate) interest: Interest,
     /// Whether a later event can ask for the flow object of an earlier one.
     pub(crate) keeps_flows: bool,
+    /// Whether rules look at the bytes of an event and keep none: of an event without any they hear
+    /// nothing.
+    pub(crate) looks_only: bool,
     /// Whether any rule listens to `end_connection`.
     pub(crate) hears_end: bool,
     /// Whether any rule listens to `haka.events.exiting`.
@@ -161,7 +164,10 @@ impl State {
         let hears = |event: &str| heard.get::<bool>(event);
         let names = |calls| source.names(calls);
         let data = hears("receive_data")?;
-        let can_edit = data && !settings.pass_through && (hears("edits")? || names(EDITS));
+        let edits = hears("edits")? || names(EDITS);
+        let can_edit = data && !settings.pass_through && edits;
+        // Who only looks needs no store for each stream.
+        let looks_only = hears("looks_only")? && !edits && !settings.pass_through;
         let follows_connections = hears("connections")?;
         let allow: Function = doors.get("allow")?;
         let passes_errors =
@@ -190,7 +196,7 @@ impl State {
         let dispatch = Dispatch {
             new_connection: doors.get("new_connection")?,
             receive_packet: doors.get("receive_packet")?,
-            receive_data: doors.get("receive_data")?,
+            receive_data: doors.get(if looks_only { "look_at_data" } else { "receive_data" })?,
             end_connection: doors.get("end_connection")?,
             receive_frame: doors.get("receive_frame")?,
             receive_datagram: doors.get("receive_datagram")?,
@@ -207,6 +213,7 @@ impl State {
             dispatch,
             interest,
             keeps_flows,
+            looks_only,
             hears_end,
             hears_exit: hears("exiting")?,
             follows_connections,

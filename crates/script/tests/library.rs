@@ -57,7 +57,7 @@ const INTERNAL: &[(&str, &[&str])] = &[
     ("vbuffer.Part", PART),
     ("vbuffer.Buffer", PART),
     ("udp_connection.Data", PART),
-    ("vbuffer.Iterator", &["store", "at", "epoch", "reader", "passed"]),
+    ("vbuffer.Iterator", &["store", "at", "epoch", "reader", "passed", "lent"]),
     ("haka.Patterns", &["compiled", "names", "every"]),
     ("haka.PatternStream", &["set", "every", "watch", "base", "fed", "store", "at", "epoch"]),
     ("haka.Network", &["width", "mask1", "net1"]),
@@ -81,7 +81,8 @@ const INTERNAL: &[(&str, &[&str])] = &[
     ("http.Request", &["body_kind"]),
     ("http.Response", &["body_kind"]),
 ];
-const PART: &[&str] = &["store", "from", "to", "epoch", "grows", "snap", "snap_at", "packet"];
+const PART: &[&str] =
+    &["store", "from", "to", "epoch", "grows", "snap", "snap_at", "lent", "packet"];
 
 /// Every word in the prelude: what a script can find under a name, it finds under one of these.
 fn words() -> BTreeSet<String> {

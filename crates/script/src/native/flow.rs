@@ -9,7 +9,7 @@ use crate::event::{Event, Shared};
 /// A counter of the connection, and how to read it.
 type Counter = (&'static str, fn(&Event) -> u64);
 
-/// Adds `ports`, `addr`, `connection`, `state`, and the text forms of addresses.
+/// Adds `ports`, `addr`, `connection`, `state`, `hear`, `unhear`, and the text forms of addresses.
 pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     native.set("ports", getter(lua, shared, |event| (event.client.port, event.server.port))?)?;
     native.set("state", getter(lua, shared, |event| event.state)?)?;
@@ -25,6 +25,14 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
         connection.set(name, getter(lua, shared, read)?)?;
     }
     native.set("connection", connection)?;
+    for (name, is_unheard) in [("hear", false), ("unhear", true)] {
+        let of = Rc::clone(shared);
+        let unhear = move |_: &Lua, tag: u32| {
+            of.skips.borrow_mut().unhear(tag, is_unheard);
+            Ok(())
+        };
+        native.set(name, lua.create_function(unhear)?)?;
+    }
     addresses(lua, native, shared)
 }
 

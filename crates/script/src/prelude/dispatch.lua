@@ -4,19 +4,21 @@
 -- Steps are listeners in order, over all lists of the event, then dissectors, then what ends it.
 local P = ...
 local live, core = P.live, P.core
-local type = type
+local type, ipairs = type, ipairs
 
 local DROP_PACKET, DROP = 1, 2
 
+local run_timers, entry_of, new_sub = P.run_timers, P.entry, P.new_sub
+
 local function begin(from, index)
+    live.at, live.index = from - 1, index
     if from == 1 then
         live.generation = live.generation + 1
         P.surface()
         live.verdict, live.ending, live.frame = 0, false, nil
+        run_timers()
     end
-    live.at, live.index = from - 1, index
-    if from == 1 then P.run_timers() end
-    return P.entry(index)
+    return entry_of(index)
 end
 
 -- Calls the listeners of a list, the first of which is step `first`; false when one has ended it.
@@ -29,6 +31,9 @@ local function run(list, first, from, stop, ...)
     return live.verdict < stop
 end
 
+-- Whether bytes are heard for dissectors' sake, and whether a rule takes what is new as a part.
+local hears_dissectors, takes_parts = false, false
+
 local function up_or_down(is_up) return is_up and "up" or "down" end
 
 -- Why the data of this event cannot be changed, or false.
@@ -37,6 +42,33 @@ local function why_not(writable)
     if P.can_edit or P.pass_through then return P.read_only end
     return P.read_only .. ": the script names no call that changes bytes; give the rule"
         .. " options = { edits = true }"
+end
+
+-- Nobody will want to see the bytes of a connection without a dissector, if there is no rule for all:
+-- they need not come here any more.
+local function pass_over(entry, index)
+    if #core.receive_data.list == 0 and not entry.dissector and not entry.unheard and index ~= 0 then
+        entry.unheard = true
+        P.native.unhear(index)
+    end
+end
+
+local lent = P.lent_store()
+
+-- Where rules look at bytes and do no more, nothing is kept from event to event.
+local function look_at_data(from, index, flags, offset, len)
+    local entry, list = begin(from, index), core.receive_data.list
+    local direction = flags % 2 == 1 and "up" or "down"
+    if from == 1 then
+        P.lend_bytes(lent, offset, len, flags % 4 >= 2, why_not(false))
+        live.current = new_sub(lent, offset, offset + len, true)
+    end
+    local flow, current = entry.flow, live.current
+    for i = from, #list do
+        live.at = i
+        list[i].eval(flow, current, direction)
+        if live.verdict >= DROP_PACKET then return end
+    end
 end
 
 local function receive_data(from, index, flags, offset, len, seen)
@@ -51,8 +83,8 @@ local function receive_data(from, index, flags, offset, len, seen)
         stream = entry[direction]
     end
     local current
-    if len > seen then
-        current = P.new_sub(stream, stream.fresh, stream.base + stream.len, true)
+    if takes_parts and len > seen then
+        current = new_sub(stream, stream.fresh, stream.base + stream.len, true)
     end
     for i = from, #list do
         if live.verdict >= DROP_PACKET then return end
@@ -67,12 +99,19 @@ local function receive_data(from, index, flags, offset, len, seen)
     local dissector = entry.dissector
     if dissector and from <= #list + 1 and live.verdict < DROP_PACKET then
         live.at = #list + 1
-        if type(dissector) == "table" then dissector:receive(stream, current, direction) end
+        if type(dissector) == "table" then
+            local receive = dissector.receive
+            if not current and len > seen and not P.reads_stream[receive] then
+                current = new_sub(stream, stream.fresh, stream.base + stream.len, true)
+            end
+            receive(dissector, stream, current, direction)
+        end
     end
     if live.verdict >= DROP_PACKET then return end
     local last = #list + 2
     live.at = from > last and from or last
     P.close_stream(stream)
+    pass_over(entry, index)
 end
 
 P.dispatch = {
@@ -80,13 +119,14 @@ P.dispatch = {
     new_connection = function(from, index, _, ...)
         local entry = begin(from, index)
         run(core.new_connection.list, 1, from, DROP, entry.flow, P.packet(...))
+        if hears_dissectors then pass_over(entry, index) end
     end,
     receive_packet = function(from, index, is_up, ...)
         local entry = begin(from, index)
         run(core.receive_packet.list, 1, from, DROP_PACKET, entry.flow, P.packet(...),
             up_or_down(is_up))
     end,
-    receive_data = receive_data,
+    receive_data = receive_data, look_at_data = look_at_data,
     end_connection = function(from, index)
         local entry = begin(from, index)
         live.ending = true
@@ -131,6 +171,12 @@ P.dispatch = {
             connections = P.follows_connections(),
         }
         P.heard_packets(heard)
+        hears_dissectors = P.has_dissectors or false
+        heard.looks_only = not hears_dissectors and not heard.edits
+        for _, listener in ipairs(core.receive_data.list) do
+            heard.looks_only = heard.looks_only and not listener.streamed
+            takes_parts = takes_parts or not listener.streamed
+        end
         return heard
     end,
     -- Whether the engine lets data be changed, whether nothing may change at all, and whether a rule that

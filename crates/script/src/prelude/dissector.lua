@@ -110,6 +110,9 @@ function Tcp.method:receive(stream, _, direction)
     if self.flow then self.flow:send(direction) end
 end
 
+-- Those that read the stream itself, and not the part of it that is new.
+P.reads_stream = { [Tcp.method.receive] = true }
+
 function Tcp.method:receive_streamed(iterator, direction)
     local state = state_of(self)
     while iterator:wait() do

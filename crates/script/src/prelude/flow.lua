@@ -24,11 +24,12 @@ local function current(self, what)
 end
 
 -- What a timeout has decided about a connection whose event this is not: its next event carries it out.
-local DOOM = {}
+local DOOM, any_doomed = {}, false
 
 function P.doom(flow, verdict)
     if native.metatable(flow) ~= Flow then return flow:drop() end
     rawset(flow, DOOM, verdict or DROP)
+    any_doomed = true
 end
 
 local function decide(self, what, verdict)
@@ -60,7 +61,12 @@ methods.continue = methods.can_continue
 -- What follows the connection's bytes once the rules have seen them.
 function methods:select_next_dissector(dissector)
     current(self, "select_next_dissector")
-    live.entry.dissector = dissector
+    local entry = live.entry
+    entry.dissector = dissector
+    if entry.unheard then
+        entry.unheard = nil
+        native.hear(live.index)
+    end
 end
 
 local function live_view(what, getters)
@@ -104,7 +110,7 @@ function P.entry(index)
         if index ~= 0 then flows[index] = entry end
     end
     live.flow, live.entry = entry.flow, entry
-    local doom = rawget(entry.flow, DOOM)
+    local doom = any_doomed and rawget(entry.flow, DOOM)
     if doom then P.decide(doom) end
     return entry
 end

@@ -13,9 +13,10 @@ local methods = {}
 -- `reader` is the streamed rule in whose coroutine it may wait, or false. One that reads an event of
 -- a dissector sees the stream up to `reader.limit` only, until `reader.ended`.
 function P.new_iterator(store, at, reader)
-    return setmetatable({
-        store = store, at = at, epoch = store.epoch, reader = reader or false, passed = 0,
-    }, Iterator)
+    local self = { store = false, at = 0, epoch = 0, reader = false, passed = 0, lent = false }
+    self.store, self.at, self.epoch, self.lent = store, at, store.epoch, store.lent
+    if reader then self.reader = reader end
+    return setmetatable(self, Iterator)
 end
 
 function P.is_iterator(value)
@@ -29,6 +30,7 @@ local function place(self)
         self.at = moved(store, self.at, self.epoch, false)
         self.epoch = store.epoch
     end
+    if self.lent ~= store.lent then fail("invalid buffer iterator: its bytes have gone on") end
     if self.at < store.base then
         -- A streamed rule goes on behind what passed unseen.
         if not self.reader then fail("invalid buffer iterator: its bytes have gone on") end

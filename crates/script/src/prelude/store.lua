@@ -12,6 +12,7 @@
 --   epoch, log   how many edits have moved bytes, and what they did: place, taken out, put in
 --   kept         the layers of a packet whose checksum a rule has set, or false
 --   why          a text that says why nothing may be written, or false
+--   lent         of a store that is another event's each time: the event's number; false of all others
 -- and of a stream's:
 --   left         bytes before this place have gone on and cannot be changed
 --   shift        how far the place of the first byte is from where its sender put it
@@ -30,7 +31,11 @@ P.gone = "these bytes have gone on; keep a copy with :asstring()"
 P.read_only = "read only buffer"
 
 function P.new_store(text)
-    return { text = text, base = 0, len = #text, epoch = 0, oldest = 0, why = false, left = 0 }
+    local store = {
+        text = "", base = 0, len = 0, epoch = 0, oldest = 0, why = false, left = 0, lent = false,
+    }
+    store.text, store.len = text, #text
+    return store
 end
 
 -- The place `at`, noted at `epoch`, as it is now. Bytes put in exactly there come behind it, unless
@@ -212,7 +217,22 @@ end
 function P.stream_store()
     local store = P.new_store("")
     store.text, store.shift, store.next, store.regions = nil, 0, 0, false
+    store.off, store.gen, store.ended, store.fresh, store.fresh_sent = 0, 0, false, 0, 0
     return store
+end
+
+-- A store for the bytes of one event after the other, of whatever connection, where nobody can change or
+-- keep any of them.
+function P.lent_store()
+    local store = P.stream_store()
+    store.lent = 0
+    return store
+end
+
+function P.lend_bytes(store, offset, len, ended, why)
+    local gen = live.generation
+    store.text, store.base, store.len, store.left = nil, offset, len, offset
+    store.gen, store.lent, store.ended, store.why = gen, gen, ended, why
 end
 
 -- Takes in the event's bytes: `len` at position `offset` of the sender's stream, the first `seen` of
@@ -225,7 +245,9 @@ function P.feed(store, offset, len, seen, why)
         -- Nothing kept, or bytes have passed unseen in between.
         complete = not store.regions
         store.base = fresh + store.shift
-        store.left, store.text, store.patch, store.off = store.base, nil, nil, seen
+        store.left, store.text, store.off = store.base, nil, seen
+        -- To give nil to a field that is not there makes one.
+        if store.patch then store.patch = nil end
         store.len, store.regions = len - seen, false
     else
         local gone, place = offset + store.shift, store.base + store.len
@@ -270,7 +292,8 @@ function P.release(store, keep, hold, edit)
     store.shift, store.left = shift, hold
     local index = keep - store.base
     if index >= store.len then
-        store.text, store.patch, store.len, store.base = nil, nil, 0, keep
+        store.text, store.len, store.base = nil, 0, keep
+        if store.patch then store.patch = nil end
     elseif index > 0 or not store.text then
         store.text = sub(whole(store), index + 1)
         store.base, store.len = keep, store.len - index

@@ -14,11 +14,15 @@ local Sub, Buffer = { __metatable = false }, { __metatable = false }
 local methods = {}
 P.Sub, P.Buffer = Sub, Buffer
 
+-- The interpreter copies a table of constants as a whole, and makes any other key by key.
 function P.new_sub(store, from, to, grows, snap, snap_at)
-    return setmetatable({
-        store = store, from = from, to = to, epoch = store.epoch, grows = grows or false,
-        snap = snap or false, snap_at = snap_at or 0,
-    }, Sub)
+    local self = {
+        store = false, from = 0, to = 0, epoch = 0, grows = false, snap = false, snap_at = 0, lent = false,
+    }
+    self.store, self.from, self.to, self.epoch, self.lent = store, from, to, store.epoch, store.lent
+    if grows then self.grows = grows end
+    if snap then self.snap, self.snap_at = snap, snap_at end
+    return setmetatable(self, Sub)
 end
 local new_sub = P.new_sub
 
@@ -38,6 +42,7 @@ P.kind_of_buffer = kind
 local function span(self)
     local store, from = self.store, self.from
     if not from then return store, 0, store.len end
+    if self.lent ~= store.lent then return nil end
     local epoch = self.epoch
     if epoch ~= store.epoch then
         -- What is put in just before a part is no part of it, unless it is to grow.
@@ -257,7 +262,7 @@ local function index(self, key)
     local method = methods[key]
     if method then return method end
     if key == "modified" then return self.store.modified or false end
-    if key == "snap" or key == "snap_at" then return nil end
+    if key == "snap" or key == "snap_at" or key == "lent" then return nil end
     fail(format("vbuffer: unknown field '%s'", tostring(key)))
 end
 
@@ -280,9 +285,7 @@ local Data = { __metatable = false, __len = size, __tostring = text }
 kinds[Data] = "sub"
 
 function Data:__index(key)
-    if type(key) == "number" or methods[key] or key == "modified" or key == "snap"
-        or key == "snap_at"
-    then
+    if type(key) == "number" or methods[key] or key == "modified" then
         return index(self, key)
     end
     local packet = self.packet
@@ -300,7 +303,7 @@ function P.udp_data(packet)
     local part = packet.payload
     return setmetatable({
         store = part.store, from = part.from, to = part.to, epoch = part.epoch, grows = true,
-        snap = false, snap_at = 0, packet = packet,
+        snap = false, snap_at = 0, lent = false, packet = packet,
     }, Data)
 end
 

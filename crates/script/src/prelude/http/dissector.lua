@@ -289,6 +289,8 @@ local function receive(self, stream, _, direction)
     end
 end
 
+P.reads_stream[receive] = true
+
 local function new_side(direction)
     return {
         direction = direction, head = false, body = false, expected = false, is_within = false,
