@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit doc deny lab bench compare figures abuse soak felt guest-test fuzz build install clean prerequisites
+.PHONY: help demo test lint unit doc deny lab bench compare figures abuse soak felt web guest-test fuzz build install clean prerequisites
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -65,6 +65,10 @@ soak: ## ten thousand connections over bad roads, byte by byte, with two workers
 felt: ## what others feel of rules that loop, leak, fail, or are loaded a thousand times again; needs root
 	@TOLLGATE_RELOADS=$(or $(TOLLGATE_RELOADS),1000) $(CARGO) test --locked -p tollgate --test live -- \
 		--nocapture --test-threads 1 misrule nothing_is_lost_when_rules
+
+web: ## a hundred thousand pages, rewritten by rules, for wrk, Chromium and curl; needs root
+	@bench/lab/prerequisites.sh build lab web
+	@bench/web.sh
 
 guest-test: build ## zero-copy on virtio-net and Intel igb, in a guest of QEMU's own emulation (no KVM)
 	@bench/guest/guest.sh "$(abspath $(TARGET))/guest" $(TARGET)/release/tollgate

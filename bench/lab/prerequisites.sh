@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, if there are any, and nothing else.
 #
-#     prerequisites.sh [build] [lab]     both, when none is named
+#     prerequisites.sh [build] [lab] [web]     the first two, when none is named
 #
 # `build` is what compiling needs (clang for the BPF program, a C compiler for LuaJIT and libbpf, libelf),
 # `lab` what the live tests, the demo and the guest use (namespaces, a web server, Prometheus). Without root
-# it says what is missing and fails. Daemons that come with a package are not started.
+# it says what is missing and fails; `web` is what `make web` asks for pages with. Daemons that come with a package are not started.
 set -euo pipefail
 
 # command-or-file:package, one for each thing that is really used.
@@ -18,6 +18,7 @@ readonly LAB=(
     iperf3:iperf3 nginx:nginx-light prometheus:prometheus promtool:prometheus
     tc:iproute2 xz:xz-utils
 )
+readonly WEB=(wrk:wrk chromium:chromium)
 
 # Prints the packages of those arguments (thing:package) whose thing is not there.
 missing_of() {
@@ -51,6 +52,7 @@ main() {
         case $set in
             build) mapfile -t -O "${#missing[@]}" missing < <(missing_of "${BUILD[@]}") ;;
             lab) mapfile -t -O "${#missing[@]}" missing < <(missing_of "${LAB[@]}") ;;
+            web) mapfile -t -O "${#missing[@]}" missing < <(missing_of "${WEB[@]}") ;;
             *) echo "prerequisites: no set named $set" >&2 && exit 2 ;;
         esac
     done

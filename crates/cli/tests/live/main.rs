@@ -11,6 +11,7 @@
 )]
 
 mod between;
+mod browsers;
 mod control;
 mod crowd;
 mod faults;
