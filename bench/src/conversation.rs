@@ -106,7 +106,8 @@ impl Conversations {
     pub fn saying(flows: usize, up: Vec<u8>, down: Vec<u8>) -> Self {
         let plain = Self::new(flows, HEADERS_LEN + up.len());
         let lens = vec![(up.len(), sum(0, &up))];
-        let answer = Some((down.clone(), sum(0, &down)));
+        let down_sum = sum(0, &down);
+        let answer = Some((down, down_sum));
         Self { lens, payload: up, answer, ..plain }
     }
 

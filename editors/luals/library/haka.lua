@@ -44,12 +44,10 @@ function Group:rule(rule) end
 ---@class haka
 haka = {}
 
---- Makes a rule, of a table or of its event and function.
+--- Makes a rule.
 ---@generic F
----@param rule haka.Rule<F>|haka.Event<F>
----@param eval? F
----@param options? haka.RuleOptions
-function haka.rule(rule, eval, options) end
+---@param rule haka.Rule<F>
+function haka.rule(rule) end
 
 --- Makes one rule of many: `init`, each rule until `continue` says no, `final`.
 ---@generic F
