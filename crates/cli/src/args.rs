@@ -175,8 +175,9 @@ pub struct ReplayArgs {
     pub midstream: Option<Midstream>,
 
     /// What to do about checksums. verify: drop what a receiver would. repair: make them right
-    /// first, for captures taken on a sender that left them to its card
-    #[arg(long, value_enum, default_value_t = Checksums::Verify)]
+    /// first, for captures taken on a sender that left them to its card. auto: repair for senders most of whose
+    /// first segments are wrong, verify for all others
+    #[arg(long, value_enum, default_value_t = Checksums::Auto)]
     pub checksums: Checksums,
 
     /// Only look: verdicts count, but a rule that writes into packets or data fails
@@ -197,11 +198,13 @@ Examples:
   tollgate replay --rules firewall.lua -r in.pcap -l debug --pass-through
   tollgate replay --rules firewall.lua -r in.pcap.gz --json | jq 'select(.event == \"alert\")'
   tollgate replay -r in.pcap --midstream pickup --events connections
-  tollgate replay -r taken-on-the-server.pcap --checksums repair";
+  tollgate replay -r with-forgeries.pcap --checksums verify";
 
 /// How a replay takes the checksums of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Checksums {
+    /// Those of senders that seem to have left them to a card are made right, others are verified
+    Auto,
     /// A packet with a wrong one is dropped, as its receiver would
     Verify,
     /// Each is made right before the packet arrives

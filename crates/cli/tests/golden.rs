@@ -142,6 +142,28 @@ fn an_overlap_that_disagrees_leaves_as_the_first_copy() {
 }
 
 #[test]
+fn who_leaves_its_checksums_to_its_card_is_believed_and_who_forges_one_is_not() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    // Neither right nor partial.
+    let spoil = |mut frame: Vec<u8>| {
+        frame[50] ^= 0x55;
+        frame
+    };
+    frames.push(talk.up(PSH | ACK, b"hello"));
+    let forged = segment(SERVER, CLIENT, talk.server_next, talk.client_next, PSH | ACK, b"FORGED");
+    frames.push(spoil(forged));
+    frames.push(talk.down(PSH | ACK, b"honest"));
+    frames.extend(talk.close());
+    let from_client = |frame: &Vec<u8>| frame[26..30] == CLIENT.0;
+    let frames: Vec<_> = frames
+        .into_iter()
+        .map(|frame| if from_client(&frame) { spoil(frame) } else { frame })
+        .collect();
+    golden("checksums", &frames);
+}
+
+#[test]
 fn what_scripts_say_in_several_ways_means_the_same() {
     golden_with("spellings", &talk().open(), &[]);
 }

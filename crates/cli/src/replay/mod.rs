@@ -1,5 +1,6 @@
 //! `tollgate replay`: a capture through the same engine, without a network, a clock or a race.
 
+mod checksums;
 mod stage;
 
 use std::io::{self, BufWriter, IsTerminal as _};
@@ -9,11 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use tollgate_link::pcap::{Reader, Writer};
 use tollgate_policy::{Policy, Report};
-use tollgate_wire::{Timestamp, repair_checksums};
+use tollgate_wire::Timestamp;
 
 pub use stage::Stage;
 
-use crate::args::{Checksums, ReplayArgs};
+use checksums::Repair;
+
+use crate::args::ReplayArgs;
 use crate::config::{Config, Midstream};
 use crate::events::{self, Format, Kinds, Origin, WallTime};
 use crate::rules::{Load, Rules, Terms, unfollowed};
@@ -90,6 +93,15 @@ pub(crate) fn replay<R: Rules>(
             say(&unfollowed);
         }
     }
+    let repair = Repair::new(args.checksums, &args.read, rules.follows_connections());
+    if !quiet {
+        for sender in repair.senders() {
+            say(&format_args!(
+                "checksums of {sender} are mostly wrong, as if left to its card: made right; --checksums verify \
+                 drops such packets"
+            ));
+        }
+    }
     let policies: Result<Vec<_>, _> = (0..args.workers).map(|_| rules.policy()).collect();
     let (format, kinds) = match args.output.json {
         true => (Format::Json, Kinds::ALL),
@@ -105,7 +117,7 @@ pub(crate) fn replay<R: Rules>(
     let mut run = Run { stage: Stage::new(&engine, policies?), writer, out, nobody_reads: false };
     let began = Instant::now();
     let progress = !quiet && io::stderr().is_terminal();
-    let ended = run.messages(&rules).and_then(|()| run.packets(reader, args.checksums, progress));
+    let ended = run.messages(&rules).and_then(|()| run.packets(reader, &repair, progress));
     // What has happened until a broken packet is worth telling, too.
     let finished = run.finish();
     if !quiet {
@@ -152,16 +164,14 @@ impl<P: Policy> Run<P> {
     fn packets(
         &mut self,
         mut reader: Reader,
-        checksums: Checksums,
+        repair: &Repair,
         progress: bool,
     ) -> anyhow::Result<()> {
         let mut number: u64 = 0;
         let mut say_at = Instant::now() + PROGRESS;
         while let Some(packet) = reader.next()? {
             let time = packet.time;
-            if checksums == Checksums::Repair {
-                repair_checksums(packet.frame);
-            }
+            repair.apply(packet.frame);
             self.stage.packet(time, packet.port, packet.frame);
             self.take(time)?;
             if self.nobody_reads && self.writer.is_none() {
