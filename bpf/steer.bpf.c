@@ -15,6 +15,13 @@
  * XSKMAP when they are closed, whatever closes them, and then frames cross uninspected (steer_fail).
  * A process that hangs keeps its sockets, so each worker stamps a heartbeat for its queues, and when
  * that is stale, its frames cross uninspected as well.
+ *
+ * Of a connection that no rule wants to see any more, user space makes a shunt: its plain segments cross
+ * here and are counted. What begins or ends a connection still goes up. So that user space can tell an
+ * end from a forgery, each shunt keeps how far its numbers have come. A connection that was refused is
+ * dropped here instead. Shunts live in a hash table and not in an LRU one: that would forget, without a
+ * word, a connection that lives, and with it how far it had come. User space takes out what has ended or
+ * fallen silent, and a table that is full refuses.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -62,6 +69,23 @@ struct {
 	__type(value, struct steer_heartbeat);
 } heartbeats SEC(".maps");
 
+/* Memory is taken when a shunt is made, and only user space makes them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);	/* set before load */
+	__type(key, struct steer_flow);
+	__type(value, struct steer_shunt);
+} shunts SEC(".maps");
+
+/* Not 0 since the first shunt was made: until then nothing is looked up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} shunting SEC(".maps");
+
 enum kind {
 	KIND_TCP,
 	KIND_OTHER,
@@ -90,6 +114,18 @@ struct icmp_hdr {
 	__be32 rest;
 };
 
+struct tcp_hdr {
+	__be16 source;
+	__be16 destination;
+	__be32 seq;
+	__be32 ack;
+	__u8 offset;		/* in words, in the upper half */
+	__u8 flags;
+	__be16 window;
+	__be16 checksum;
+	__be16 urgent;
+};
+
 struct fragment_hdr {
 	__u8 next;
 	__u8 reserved;
@@ -108,6 +144,11 @@ struct fragment_hdr {
 #define IPV4_OFFSET 0x1fff
 #define IPV4_OFFSET_OR_MORE 0x3fff
 #define ICMPV6_INFORMATIONAL 128
+#define VLAN_IDENTIFIER 0x0fff
+#define TCP_FIN 1
+#define TCP_SYN 2
+#define TCP_RST 4
+#define TCP_ACK 16
 
 /* linux/icmp.h pulls in headers of a C library, which a BPF program has not. */
 #define ICMP_UNREACHABLE 3
@@ -132,8 +173,9 @@ static __always_inline bool is_vlan(__be16 type)
 	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
 }
 
-/* The EtherType behind at most two tags, in *type. */
-static __always_inline bool parse_ethernet(struct hdr_cursor *nh, __be16 *type)
+/* The EtherType behind at most two tags, in *type; the identifiers of the tags in vlans. */
+static __always_inline bool parse_ethernet(struct hdr_cursor *nh, __be16 *type,
+					   __u16 vlans[STEER_VLANS_MAX])
 {
 	struct ethhdr *eth = hdr_take(nh, sizeof(*eth));
 	struct vlan_hdr *vlan;
@@ -146,6 +188,7 @@ static __always_inline bool parse_ethernet(struct hdr_cursor *nh, __be16 *type)
 		vlan = hdr_take(nh, sizeof(*vlan));
 		if (!vlan)
 			return false;
+		vlans[i] = bpf_ntohs(vlan->tci) & VLAN_IDENTIFIER;
 		*type = vlan->encapsulated;
 	}
 	return true;
@@ -292,9 +335,10 @@ static __always_inline enum kind classify(struct xdp_md *ctx)
 		.pos = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
 	};
+	__u16 vlans[STEER_VLANS_MAX] = {};
 	__be16 type;
 
-	if (!parse_ethernet(&nh, &type))
+	if (!parse_ethernet(&nh, &type, vlans))
 		return KIND_MALFORMED;
 	if (type == bpf_htons(ETH_P_IP))
 		return parse_ipv4(&nh);
@@ -361,9 +405,164 @@ static __always_inline int to_socket(struct xdp_md *ctx, __u32 verdict)
 	return XDP_DROP;
 }
 
+/* What a shunt is asked with, and what it learns. */
+struct segment {
+	struct steer_flow flow;
+	__u32 ip_len;
+	__u32 seq;
+	__u32 end;
+	__u32 ack;
+	__u16 window;
+	__u8 flags;
+};
+
+/* Whether the checksum of an IPv4 header of 20 bytes is right (RFC 1071). */
+static __always_inline bool is_intact(struct iphdr *ip)
+{
+	__u16 *words = (__u16 *)ip;
+	__u32 sum = 0;
+	int i;
+
+	for (i = 0; i < 10; i++)
+		sum += words[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+/*
+ * A plain segment: whole, right in its lengths, without IP options or extension headers. Whatever else
+ * there is of a shunted connection goes up like any TCP, and crosses from there.
+ */
+static __always_inline bool parse_segment(struct xdp_md *ctx, struct segment *segment)
+{
+	struct hdr_cursor nh = {
+		.pos = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+	};
+	struct steer_flow *flow = &segment->flow;
+	__u16 vlans[STEER_VLANS_MAX] = {};
+	__u32 before, len;
+	struct ipv6hdr *ipv6;
+	struct tcp_hdr *tcp;
+	struct iphdr *ip;
+	__u8 hdr_len;
+	__be16 type;
+
+	if (!parse_ethernet(&nh, &type, vlans))
+		return false;
+	flow->outer_vlan = vlans[0];
+	flow->inner_vlan = vlans[1];
+	before = nh.pos - (void *)(long)ctx->data;
+	if (type == bpf_htons(ETH_P_IP)) {
+		ip = hdr_take(&nh, sizeof(*ip));
+		if (!ip || ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_TCP ||
+		    ip->frag_off & bpf_htons(IPV4_OFFSET_OR_MORE) || !is_intact(ip))
+			return false;
+		segment->ip_len = bpf_ntohs(ip->tot_len);
+		len = segment->ip_len - sizeof(*ip);
+		flow->version = 4;
+		flow->source[10] = flow->source[11] = 0xff;
+		flow->destination[10] = flow->destination[11] = 0xff;
+		__builtin_memcpy(flow->source + 12, &ip->saddr, 4);
+		__builtin_memcpy(flow->destination + 12, &ip->daddr, 4);
+	} else if (type == bpf_htons(ETH_P_IPV6)) {
+		ipv6 = hdr_take(&nh, sizeof(*ipv6));
+		if (!ipv6 || ipv6->version != 6 || ipv6->nexthdr != IPPROTO_TCP)
+			return false;
+		len = bpf_ntohs(ipv6->payload_len);
+		segment->ip_len = len + sizeof(*ipv6);
+		flow->version = 6;
+		__builtin_memcpy(flow->source, &ipv6->saddr, 16);
+		__builtin_memcpy(flow->destination, &ipv6->daddr, 16);
+	} else {
+		return false;
+	}
+	tcp = hdr_take(&nh, sizeof(*tcp));
+	if (!tcp || before + segment->ip_len > bpf_xdp_get_buff_len(ctx))
+		return false;
+	hdr_len = (tcp->offset >> 4) * 4;
+	/* Signed: an IPv4 length of less than a header is negative here. */
+	if (hdr_len < sizeof(*tcp) || (__s32)len < hdr_len)
+		return false;
+	flow->source_port = tcp->source;
+	flow->destination_port = tcp->destination;
+	segment->seq = bpf_ntohl(tcp->seq);
+	segment->end = segment->seq + len - hdr_len;
+	segment->ack = bpf_ntohl(tcp->ack);
+	segment->window = bpf_ntohs(tcp->window);
+	segment->flags = tcp->flags;
+	return true;
+}
+
+static __always_inline bool is_after(__u32 a, __u32 b)
+{
+	return (__s32)(a - b) > 0;
+}
+
+/* Whether a segment of a connection that was refused goes up after all. */
+static __always_inline bool is_due(struct steer_shunt *shunt)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (now - shunt->up_ns < STEER_UP_NS)
+		return false;
+	shunt->up_ns = now;
+	return true;
+}
+
+/*
+ * True, and what becomes of it in *action, for a frame of a shunted connection. Which CPU sees a
+ * direction is up to the card, and may change: so its counts are added atomically. That of two at once
+ * only one raises an edge is no harm, the next segment does.
+ */
+static __always_inline bool shunted(struct xdp_md *ctx, int *action)
+{
+	__u32 first = 0, queue = ctx->rx_queue_index, window;
+	struct segment segment = {};
+	struct steer_shunt *shunt;
+	__u32 *is_on;
+
+	is_on = bpf_map_lookup_elem(&shunting, &first);
+	if (!is_on || !*is_on || !parse_segment(ctx, &segment))
+		return false;
+	shunt = bpf_map_lookup_elem(&shunts, &segment.flow);
+	if (!shunt)
+		return false;
+	/* Closed means that without a process nothing crosses. */
+	if (steer_fail == STEER_FAIL_IS_CLOSED && !bpf_map_lookup_elem(&sockets, &queue))
+		return false;
+
+	if (shunt->fate == STEER_FATE_IS_DROP) {
+		if (segment.flags & TCP_SYN || is_due(shunt))
+			return false;
+		count(ctx, STEER_SHUNT_DROPPED);
+		*action = XDP_DROP;
+	} else {
+		if ((segment.flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK)
+			return false;
+		/* A bare ACK may follow a FIN that user space has not looked at yet, and is numbered behind it. */
+		if (segment.end != segment.seq && is_after(segment.end, shunt->end))
+			shunt->end = segment.end;
+		if (is_after(segment.ack, shunt->ack))
+			shunt->ack = segment.ack;
+		window = segment.ack + ((__u32)segment.window << (shunt->shift & 15));
+		if (is_after(window, shunt->window))
+			shunt->window = window;
+		*action = across(ctx, STEER_SHUNTED);
+	}
+	__sync_fetch_and_add(&shunt->packets, 1);
+	__sync_fetch_and_add(&shunt->bytes, segment.ip_len);
+	return true;
+}
+
 SEC("xdp.frags")
 int steer(struct xdp_md *ctx)
 {
+	int action;
+
+	if (shunted(ctx, &action))
+		return action;
 	switch (classify(ctx)) {
 	case KIND_TCP:
 		return to_socket(ctx, STEER_TO_SOCKET);

@@ -36,7 +36,42 @@ enum steer_verdict {
 	STEER_NO_SOCKET_CLOSED,	/* meant for a socket that is not there: dropped */
 	STEER_BYPASSED,		/* the worker's heartbeat is stale: to the peer port */
 	STEER_ABORTED,		/* there is no peer port to send it to: dropped */
+	STEER_SHUNTED,		/* of a connection that nobody wants to see: to the peer port */
+	STEER_SHUNT_DROPPED,	/* of a connection that was refused: dropped */
 	STEER_VERDICTS
+};
+
+/* What becomes of the segments of a shunt. */
+enum steer_fate {
+	STEER_FATE_IS_CROSS,	/* to the peer port, but for those that begin or end a connection */
+	STEER_FATE_IS_DROP,	/* dropped, but for those that begin one, and one in STEER_UP_NS */
+};
+
+/* How often a segment of a refused connection is let up: more often than user space answers it with a RST. */
+#define STEER_UP_NS (50ull * 1000 * 1000)
+
+/* One direction of a connection, as its segments look at the port where they arrive. */
+struct steer_flow {
+	__u8 source[16];	/* IPv4 in the last four bytes, behind ten of 0 and two of 0xff */
+	__u8 destination[16];
+	__be16 source_port;
+	__be16 destination_port;
+	__u16 outer_vlan;	/* identifiers; 0 without a tag */
+	__u16 inner_vlan;
+	__u32 version;		/* 4 or 6 */
+};
+
+/* What user space says of a direction, and what it wants to know when the connection ends. */
+struct steer_shunt {
+	__u64 packets;
+	__u64 bytes;		/* by the IP length */
+	__u64 up_ns;		/* when one was let up last */
+	__u32 fate;		/* enum steer_fate */
+	__u32 end;		/* highest number after a byte that crossed */
+	__u32 ack;		/* highest acknowledgment */
+	__u32 window;		/* right-most edge of the window offered */
+	__u32 shift;		/* of that window */
+	__u32 pad;
 };
 
 struct steer_count {

@@ -10,12 +10,14 @@ pub mod fault;
 mod frame;
 pub mod memory;
 pub mod pcap;
+pub mod shunt;
 pub mod trace;
 
 #[cfg(feature = "xsk")]
 pub mod xsk;
 
 pub use frame::Frame;
+use shunt::{NoShunt, Shunt, Shunted, Way};
 
 /// One of the two ports of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,4 +79,27 @@ pub trait Link {
 
     /// An empty frame (length 0) to forge a packet in; none when memory is short.
     fn frame(&mut self) -> Option<Self::Frame>;
+
+    /// From now on, plain segments of one direction of a connection cross, or are dropped, without being
+    /// received. One that is shunted already is shunted anew.
+    ///
+    /// # Errors
+    ///
+    /// Why everything is received as before.
+    fn shunt(&mut self, shunt: &Shunt) -> Result<(), NoShunt> {
+        let _ = shunt;
+        Err(NoShunt::Unable)
+    }
+
+    /// What a shunt has seen so far; none if there is none.
+    fn shunted(&mut self, way: &Way) -> Option<Shunted> {
+        let _ = way;
+        None
+    }
+
+    /// Takes a shunt out, and gives what it has seen.
+    fn unshunt(&mut self, way: &Way) -> Option<Shunted> {
+        let _ = way;
+        None
+    }
 }

@@ -6,12 +6,15 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use crate::shunt::{Fate, NoShunt, Shunt, Shunted, Shunts, Way};
 use crate::{Frame, Link, Port};
 
 /// Bytes a frame can hold unless said otherwise: what an AF_XDP chunk of the usual size does.
 pub const FRAME_CAPACITY: usize = 2048;
 /// Frames unless said otherwise.
 pub const FRAMES: usize = 4096;
+/// Directions of connections that can be shunted.
+pub const SHUNTS: usize = 4096;
 
 /// A frame on the heap. Can be moved only, as any frame of a link.
 pub struct MemoryFrame {
@@ -35,6 +38,7 @@ pub struct MemoryLink {
     frames_max: usize,
     frame_capacity: usize,
     room: [usize; 2],
+    shunts: Shunts,
 }
 
 impl MemoryLink {
@@ -56,6 +60,7 @@ impl MemoryLink {
             frames_max,
             frame_capacity,
             room: [usize::MAX; 2],
+            shunts: Shunts::new(SHUNTS),
         }
     }
 
@@ -120,6 +125,12 @@ impl MemoryLink {
         }
     }
 
+    /// The shunts, to look into. What they let cross has [left](Self::sent) in the turn in which it would
+    /// have been received.
+    pub const fn shunts(&mut self) -> &mut Shunts {
+        &mut self.shunts
+    }
+
     /// Frames that were received, or asked for, and neither sent nor released: 0 when none has
     /// leaked. Workers that hand frames to each other give some back to another's link, so that
     /// only the sum over their links is 0 then.
@@ -140,6 +151,20 @@ impl MemoryLink {
         match port {
             Port::A => a,
             Port::B => b,
+        }
+    }
+
+    /// Takes out of what has arrived at `port` what is shunted.
+    fn divert(&mut self, port: Port) {
+        for frame in std::mem::take(self.queue_of(port)) {
+            match self.shunts.take(port, frame.as_ref()) {
+                None => self.queue_of(port).push_back(frame),
+                Some(Fate::Drop) => self.pool.push(frame),
+                Some(Fate::Cross) => {
+                    let [a, b] = &mut self.sent;
+                    if port == Port::A { b.push_back(frame) } else { a.push_back(frame) }
+                }
+            }
         }
     }
 
@@ -166,6 +191,9 @@ impl Link for MemoryLink {
     type Frame = MemoryFrame;
 
     fn receive(&mut self, port: Port, batch: &mut Vec<MemoryFrame>) -> usize {
+        if !self.shunts.is_empty() {
+            self.divert(port);
+        }
         let room = batch.capacity() - batch.len();
         let queue = self.queue_of(port);
         let count = room.min(queue.len());
@@ -199,6 +227,18 @@ impl Link for MemoryLink {
         let frame = self.take()?;
         self.outstanding += 1;
         Some(frame)
+    }
+
+    fn shunt(&mut self, shunt: &Shunt) -> Result<(), NoShunt> {
+        self.shunts.insert(shunt)
+    }
+
+    fn shunted(&mut self, way: &Way) -> Option<Shunted> {
+        self.shunts.seen(way)
+    }
+
+    fn unshunt(&mut self, way: &Way) -> Option<Shunted> {
+        self.shunts.remove(way)
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use tollgate_wire::{Checksum, Flags, Packet, Refusal, Timestamp};
 
+use crate::shunt::{NoShunt, Shunt, Shunted, Way};
 use crate::{Link, Port};
 
 /// The link. What arrives is written as `a > …`, what is sent as `… > b`; frames that are released
@@ -88,6 +89,18 @@ impl<L: Link, W: Write> Link for Trace<L, W> {
 
     fn frame(&mut self) -> Option<L::Frame> {
         self.inner.frame()
+    }
+
+    fn shunt(&mut self, shunt: &Shunt) -> Result<(), NoShunt> {
+        self.inner.shunt(shunt)
+    }
+
+    fn shunted(&mut self, way: &Way) -> Option<Shunted> {
+        self.inner.shunted(way)
+    }
+
+    fn unshunt(&mut self, way: &Way) -> Option<Shunted> {
+        self.inner.unshunt(way)
     }
 }
 

@@ -62,6 +62,9 @@ pub struct PairConfig {
     /// With [`Fail::Wire`]: a worker that took no turn for so long is bypassed until it does. Zero
     /// means never. The clock ticks every 1 to 10 ms, so below 20 ms it fires by chance. Default 20 ms.
     pub stale: Duration,
+    /// Connections that can cross without being received, [`Link::shunt`](crate::Link::shunt). Each takes
+    /// some 150 bytes at each port, when it is shunted. Default 65536.
+    pub shunts: u32,
 }
 
 impl PairConfig {
@@ -81,6 +84,7 @@ impl PairConfig {
             other: OtherFrames::default(),
             fail: Fail::default(),
             stale: Duration::from_millis(20),
+            shunts: 65536,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{
     Census, LinkCounts, QueueStatistics, Verdict, both::Both, exchange::Home, frame::XskFrame,
     heartbeat::coarse_now_ns, pair::Shares, queue::Queue,
 };
+use crate::shunt::{NoShunt, Shunt, Shunted, Way};
 use crate::{Link, Port};
 
 /// How long a worker may sleep whose siblings may send it frames: they do not wake it.
@@ -266,6 +267,18 @@ impl Link for XskLink {
 
     fn frame(&mut self) -> Option<XskFrame> {
         self.home.forge()
+    }
+
+    fn shunt(&mut self, shunt: &Shunt) -> Result<(), NoShunt> {
+        self.shares.shunts[shunt.way.port].insert(shunt)
+    }
+
+    fn shunted(&mut self, way: &Way) -> Option<Shunted> {
+        self.shares.shunts[way.port].seen(way)
+    }
+
+    fn unshunt(&mut self, way: &Way) -> Option<Shunted> {
+        self.shares.shunts[way.port].remove(way)
     }
 }
 

@@ -20,7 +20,8 @@ use super::{
     interface::Interface,
     queue::Queue,
     steer::{
-        self, Attachment, Sockets, SteerConfig, SteerProgram, Storage, VerdictMap, ensure_mounted,
+        self, Attachment, ShuntMap, Sockets, SteerConfig, SteerProgram, Storage, VerdictMap,
+        ensure_mounted,
     },
     umem::{Layout, Memory},
 };
@@ -63,6 +64,7 @@ pub(super) struct Shares {
     pub(super) sockets: Both<Sockets>,
     pub(super) heartbeats: Both<Heartbeats>,
     pub(super) verdicts: Both<VerdictMap>,
+    pub(super) shunts: Both<ShuntMap>,
     memory: Memory,
     _claims: Both<Claim>,
 }
@@ -106,6 +108,7 @@ impl Pair {
             sockets: Both::try_of(|port| sockets(&programs[port], &interfaces[port]))?,
             heartbeats: Both::try_of(|port| heartbeats(&programs[port], &interfaces[port]))?,
             verdicts: Both::try_of(|port| verdicts(&programs[port], &interfaces[port]))?,
+            shunts: Both::try_of(|port| shunts(&programs[port], &interfaces[port]))?,
             memory,
             _claims: claims,
         });
@@ -226,7 +229,8 @@ fn load<'storage>(
     let fault =
         |what| move |source| OpenError::Steer { interface: interface.name.clone(), what, source };
     let other = drivers::other_frames(config, interfaces);
-    let steer = SteerConfig { other, fail: config.fail, stale: config.stale };
+    let PairConfig { fail, stale, shunts, .. } = *config;
+    let steer = SteerConfig { other, fail, stale, shunts };
     let program = SteerProgram::load(storage, &steer)
         .map_err(fault("the steering program cannot be loaded"))?;
     program.set_peer(peer.index).map_err(fault("its peer cannot be set"))?;
@@ -352,6 +356,10 @@ fn sockets(program: &SteerProgram<'_>, interface: &Interface) -> Result<Sockets,
 
 fn verdicts(program: &SteerProgram<'_>, interface: &Interface) -> Result<VerdictMap, OpenError> {
     program.verdicts().map_err(|source| no_map(interface, source))
+}
+
+fn shunts(program: &SteerProgram<'_>, interface: &Interface) -> Result<ShuntMap, OpenError> {
+    program.shunts().map_err(|source| no_map(interface, source))
 }
 
 fn heartbeats(program: &SteerProgram<'_>, interface: &Interface) -> Result<Heartbeats, OpenError> {

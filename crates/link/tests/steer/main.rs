@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "says when it is skipped")]
 
 mod cases;
+mod shunts;
 
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ fn loaded<'storage>(
     other: OtherFrames,
     fail: Fail,
 ) -> SteerProgram<'storage> {
-    let config = SteerConfig { other, fail, stale: Duration::ZERO };
+    let config = SteerConfig { other, fail, stale: Duration::ZERO, shunts: 4 };
     let program = SteerProgram::load(storage, &config).unwrap();
     program.set_peer(LOOPBACK).unwrap();
     program

@@ -2,6 +2,7 @@
 
 mod bpffs;
 mod program;
+mod shunts;
 mod verdict;
 
 pub use program::{SteerConfig, SteerProgram, Storage};
@@ -9,6 +10,7 @@ pub use verdict::{Verdict, VerdictCount, VerdictCounts};
 
 pub(super) use bpffs::{ensure_mounted, sweep};
 pub(super) use program::{Attachment, Sockets};
+pub(super) use shunts::ShuntMap;
 pub(super) use verdict::VerdictMap;
 
 #[expect(

@@ -14,10 +14,11 @@ use libbpf_rs::{
 };
 
 use super::{
-    VerdictCounts, VerdictMap,
+    ShuntMap, VerdictCounts, VerdictMap,
     bpffs::Pin,
     skeleton::{SteerSkel, SteerSkelBuilder},
 };
+use crate::shunt::{NoShunt, Shunt, Shunted, Way};
 use crate::xsk::{Fail, OpenError, OtherFrames, heartbeat::Heartbeats, interface::Interface};
 
 /// `BPF_F_TEST_XDP_LIVE_FRAMES` of linux/bpf.h.
@@ -32,6 +33,8 @@ pub struct SteerConfig {
     pub fail: Fail,
     /// The age at which a heartbeat is stale; zero for never.
     pub stale: Duration,
+    /// Directions of connections that can be shunted; 0 is read as 1.
+    pub shunts: u32,
 }
 
 /// Where libbpf keeps an open program; has to outlive it.
@@ -66,6 +69,7 @@ impl<'storage> SteerProgram<'storage> {
             };
             rodata.steer_stale_ns = u64::try_from(config.stale.as_nanos()).unwrap_or(u64::MAX);
         }
+        open.maps.shunts.set_max_entries(config.shunts.max(1))?;
         Ok(Self { skeleton: open.load()? })
     }
 
@@ -107,6 +111,30 @@ impl<'storage> SteerProgram<'storage> {
     /// What it has done so far.
     pub fn counts(&self) -> libbpf_rs::Result<VerdictCounts> {
         self.verdicts()?.read()
+    }
+
+    /// As [`Link::shunt`](crate::Link::shunt), for the port of this program.
+    pub fn shunt(&self, shunt: &Shunt) -> Result<(), NoShunt> {
+        self.shunts().map_err(|_| NoShunt::Unable)?.insert(shunt)
+    }
+
+    /// As [`Link::shunted`](crate::Link::shunted).
+    #[must_use]
+    pub fn shunted(&self, way: &Way) -> Option<Shunted> {
+        self.shunts().ok()?.seen(way)
+    }
+
+    /// As [`Link::unshunt`](crate::Link::unshunt).
+    #[must_use]
+    pub fn unshunt(&self, way: &Way) -> Option<Shunted> {
+        self.shunts().ok()?.remove(way)
+    }
+
+    pub(in crate::xsk) fn shunts(&self) -> libbpf_rs::Result<ShuntMap> {
+        Ok(ShuntMap {
+            shunts: MapHandle::try_from(&self.skeleton.maps.shunts)?,
+            shunting: MapHandle::try_from(&self.skeleton.maps.shunting)?,
+        })
     }
 
     pub(in crate::xsk) fn verdicts(&self) -> libbpf_rs::Result<VerdictMap> {

@@ -17,11 +17,13 @@ pub enum Verdict {
     NoSocketClosed,
     Bypassed,
     Aborted,
+    Shunted,
+    ShuntDropped,
 }
 
 impl Verdict {
     /// Every one, in order of its discriminant.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::ToSocket,
         Self::Malformed,
         Self::OtherUser,
@@ -31,6 +33,8 @@ impl Verdict {
         Self::NoSocketClosed,
         Self::Bypassed,
         Self::Aborted,
+        Self::Shunted,
+        Self::ShuntDropped,
     ];
 
     /// As metrics name it.
@@ -46,6 +50,8 @@ impl Verdict {
             Self::NoSocketClosed => "no_socket_closed",
             Self::Bypassed => "bypassed",
             Self::Aborted => "aborted",
+            Self::Shunted => "shunted",
+            Self::ShuntDropped => "shunt_dropped",
         }
     }
 }
