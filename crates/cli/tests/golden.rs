@@ -92,6 +92,17 @@ fn a_connection_that_rules_accept_passes_unchanged() {
 }
 
 #[test]
+fn the_rest_of_a_connection_that_a_rule_shunts_passes_unseen_but_for_its_end() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"GET /film"));
+    frames.push(talk.down(PSH | ACK, b"unseen"));
+    frames.push(talk.down(PSH | ACK, b"unseen as well"));
+    frames.extend(talk.close());
+    golden("shunt", &frames);
+}
+
+#[test]
 fn a_syn_that_a_rule_refuses_is_dropped_and_nothing_follows() {
     let mut talk = talk();
     let frames = [talk.open(), vec![talk.up(PSH | ACK, b"hello")]].concat();

@@ -45,6 +45,8 @@ pub struct Config {
     pub fast_open: FastOpen,
     /// TCP packets of no connection.
     pub midstream: Midstream,
+    /// Which connections may be shunted.
+    pub shunt: Shunt,
     /// What becomes of connections that cannot be treated as they should be.
     pub remedies: Remedies,
     /// Whether TCP is followed at all.
@@ -122,6 +124,20 @@ pub enum Midstream {
     Pickup,
 }
 
+/// Which connections may cross without being received, or be dropped so: see
+/// [`Verdict::Shunt`](tollgate_policy::Verdict::Shunt).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shunt {
+    /// None, whatever rules say.
+    Never,
+    /// Those of which a rule says so, and those that were refused and go on.
+    #[default]
+    Asked,
+    /// Also those of which no rule can see anything between their beginning and their end. It is not the
+    /// default, since without rules, too, a connection is guarded against forged segments.
+    Unwatched,
+}
+
 /// Whether TCP connections are followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Follow {
@@ -163,6 +179,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             fast_open: FastOpen::Strip,
             midstream: Midstream::Drop,
+            shunt: Shunt::Asked,
             remedies: Remedies::default(),
             follow: Follow::AsRules,
             complete_checksums: true,

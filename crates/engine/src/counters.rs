@@ -14,6 +14,7 @@ use tollgate_wire::{Malformed, Other};
 
 use crate::edit_counters::EditCounters;
 use crate::remedy::Trouble;
+use crate::shunt_counters::ShuntCounters;
 
 /// What one worker has counted since it began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +81,8 @@ pub struct Counters {
     pub silenced: u64,
     /// What rules have changed in streams.
     pub edits: EditCounters,
+    /// Connections that crossed, or were dropped, without being received.
+    pub shunts: ShuntCounters,
     /// Packets that lost SACK blocks: those that name what has not left.
     pub sacks_stripped: u64,
     /// Packets that lost their URG bit and pointer.
@@ -401,6 +404,7 @@ impl AddAssign<&Self> for Counters {
         self.forgotten += other.forgotten;
         self.silenced += other.silenced;
         self.edits += &other.edits;
+        self.shunts += &other.shunts;
         self.sacks_stripped += other.sacks_stripped;
         self.urgent_cleared += other.urgent_cleared;
         self.ttls_raised += other.ttls_raised;
@@ -421,7 +425,7 @@ impl Add for Counters {
 }
 
 /// Every [`Phase`], in order of its discriminant.
-pub(crate) const PHASES: [Phase; 11] = [
+pub(crate) const PHASES: [Phase; 12] = [
     Phase::New,
     Phase::Established,
     Phase::Closed,
@@ -433,6 +437,7 @@ pub(crate) const PHASES: [Phase; 11] = [
     Phase::Evicted,
     Phase::Stopped,
     Phase::Bypassed,
+    Phase::Shunted,
 ];
 
 fn bump(counts: &mut [u64], position: usize) {

@@ -11,6 +11,7 @@ mod promise;
 mod quick;
 mod remedy;
 mod resume;
+mod shunt;
 mod small;
 mod stream;
 
@@ -18,7 +19,7 @@ use std::hint::black_box;
 
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{PacketView, Phase, Policy, Verdict};
-use tollgate_tcp::{Invalid, Next, Reassembler, Segment, Step, Timeouts, Tracker, reset};
+use tollgate_tcp::{Invalid, Next, Reassembler, Segment, State, Step, Timeouts, Tracker, reset};
 use tollgate_wire::{Direction, Flags, FlowKey, Packet, PerDirection, Timestamp};
 
 use self::edited::Edited;
@@ -77,7 +78,7 @@ pub(crate) struct Flow<F> {
 }
 
 /// Whether the connection is followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Course {
     Followed,
     /// It was there before us, and packets that travel this way cross unseen until the other end
@@ -85,6 +86,9 @@ enum Course {
     OneSided(Direction),
     /// It crosses uninspected.
     Unseen(Unseen),
+    /// It crosses, or is dropped, without being received; where the link cannot do that, it crosses
+    /// from here.
+    Shunted,
 }
 
 /// What a flow needs of its worker.
@@ -160,11 +164,16 @@ impl<F: Frame> Flow<F> {
     pub(crate) fn standing(&self) -> Standing {
         match self.about.zombie {
             Some(_) => Standing::Zombie,
-            None => match self.course {
+            None => match &self.course {
                 Course::Followed if self.about.unseen => Standing::Bypassed(self.tracker.state()),
                 Course::Followed => Standing::Live(self.tracker.state()),
                 Course::OneSided(_) => Standing::OneSided,
                 Course::Unseen(unseen) => Standing::Bypassed(unseen.state()),
+                // Once both ends have closed it is as any other.
+                Course::Shunted => match self.tracker.state() {
+                    state @ (State::Established | State::HalfClosed) => Standing::Shunted(state),
+                    state => Standing::Live(state),
+                },
             },
         }
     }
@@ -212,6 +221,7 @@ impl<F: Frame> Flow<F> {
             if let Some(rst) = answer {
                 cx.ports.rst(&self.about, &rst);
             }
+            self.straggled(cx);
             return None;
         }
         let mut verdict = Verdict::Accept;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tollgate_tcp::{Handshake, Segment, Timeouts};
 use tollgate_wire::{Direction, Flags, FlowKey, PerDirection, Seq, Timestamp};
 
+use crate::below::Below;
 use crate::flow_table::Keyed;
 use crate::identity::{Identity, Standing};
 use crate::retained::Kept;
@@ -31,6 +32,8 @@ pub(crate) struct HalfOpen {
     pub(crate) kept: Kept,
     /// Since it crosses uninspected, there being no room for it among the established.
     pub(crate) unseen: Option<Unseen>,
+    /// Since it was refused and goes on all the same: it is dropped without being received.
+    pub(crate) below: Option<Box<Below>>,
     pub(crate) unanswered: Unanswered,
     /// The longest segment that the receiver of each direction takes, as its SYN said; 0 if it said
     /// nothing.
@@ -55,6 +58,7 @@ impl HalfOpen {
             early: None,
             kept: None,
             unseen: None,
+            below: None,
             unanswered: Unanswered::default(),
             mss: PerDirection::default(),
             sack_permitted: PerDirection::default(),

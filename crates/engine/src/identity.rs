@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tollgate_link::{Frame, Port};
+use tollgate_link::{Frame, Port, shunt};
 use tollgate_policy::{self as policy, FlowId, Traffic};
 use tollgate_tcp::{State, Timeouts};
 use tollgate_wire::{Direction, Endpoint, FlowKey, Headers, Packet, PerDirection, Side, Timestamp};
@@ -31,6 +31,8 @@ pub(crate) struct Identity {
     pub(crate) routes: PerDirection<Route>,
     pub(crate) id: FlowId,
     pub(crate) tag: u32,
+    /// Rules see no more of it than its end: it is shunted as soon as it can be, or is.
+    pub(crate) released: bool,
     /// Since a rule refused the connection: what answers and absorbs its stragglers.
     pub(crate) zombie: Option<Zombie>,
 }
@@ -63,6 +65,8 @@ pub(crate) enum Standing {
     Zombie,
     /// It crosses, and no rule sees it.
     Bypassed(State),
+    /// It crosses without being received.
+    Shunted(State),
     /// Packets of one end have crossed; it is followed when the other speaks.
     OneSided,
 }
@@ -71,7 +75,7 @@ impl Standing {
     /// How long it may be silent.
     pub(crate) const fn timeout(self, timeouts: &Timeouts) -> Duration {
         match self {
-            Self::Live(state) | Self::Bypassed(state) => timeouts.of(state),
+            Self::Live(state) | Self::Bypassed(state) | Self::Shunted(state) => timeouts.of(state),
             Self::Zombie => timeouts.zombie,
             // As long as one that waits for a SYN-ACK, for it may be as forged.
             Self::OneSided => timeouts.syn_sent,
@@ -79,7 +83,7 @@ impl Standing {
     }
 
     /// Places in arrays that have one for each state and one for each other standing.
-    pub(crate) const PLACES: usize = State::ALL.len() + 3;
+    pub(crate) const PLACES: usize = State::ALL.len() + 4;
 
     /// A position in such an array.
     pub(crate) const fn index(self) -> usize {
@@ -88,6 +92,7 @@ impl Standing {
             Self::Zombie => State::ALL.len(),
             Self::Bypassed(_) => State::ALL.len() + 1,
             Self::OneSided => State::ALL.len() + 2,
+            Self::Shunted(_) => State::ALL.len() + 3,
         }
     }
 }
@@ -112,6 +117,7 @@ impl Identity {
             },
             id,
             tag: 0,
+            released: false,
             zombie: None,
         }
     }
@@ -119,6 +125,15 @@ impl Identity {
     /// Which way a packet from `source` travels.
     pub(crate) fn direction(&self, source: Side) -> Direction {
         if source == self.client { Direction::ToServer } else { Direction::ToClient }
+    }
+
+    /// Its segments in `direction`, as they look where they arrive.
+    pub(crate) fn arrivals(&self, direction: Direction) -> shunt::Way {
+        let source = match direction {
+            Direction::ToServer => self.client,
+            Direction::ToClient => self.client.other(),
+        };
+        shunt::Way { port: self.routes[direction].port, key: self.key, source }
     }
 
     /// Who sends, and to whom, in `direction`.

@@ -10,6 +10,7 @@
 //! give the same output, byte for byte.
 #![forbid(unsafe_code)]
 
+mod below;
 mod budget;
 mod buffer;
 mod config;
@@ -31,6 +32,7 @@ mod remedy;
 mod retained;
 mod rules;
 mod sack;
+mod shunt_counters;
 mod slab;
 mod store;
 mod transit;
@@ -40,13 +42,14 @@ mod wheel;
 mod worker;
 mod zombie;
 
-pub use config::{Config, FastOpen, Follow, Midstream, OtherTraffic, Sharding};
+pub use config::{Config, FastOpen, Follow, Midstream, OtherTraffic, Sharding, Shunt};
 pub use counters::{Cause, Counters, PortCounters, Reason};
 pub use edit_counters::EditCounters;
 pub use flow_table::{FlowTable, Keyed, Refused};
 pub use mesh::{Mesh, mesh};
 pub use metrics::Metric;
 pub use remedy::{Remedies, Remedy, Trouble};
+pub use shunt_counters::{ShuntCounters, Unshunted};
 pub use tollgate_tcp::{Limits, Timeouts};
 pub use wheel::Wheel;
 pub use worker::{Gauges, Turn, Worker};

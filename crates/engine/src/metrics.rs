@@ -46,6 +46,9 @@ impl Counters {
         for (phase, value) in PHASES.into_iter().zip(self.phases) {
             out.push(Metric::new(CONNECTIONS, &[("phase", phase.name())], value));
         }
+        for (named, label, value) in self.shunts.named() {
+            out.push(Metric::new(named, label.as_slice(), value));
+        }
         for (trouble, value) in Trouble::ALL.into_iter().zip(self.troubles) {
             out.push(Metric::new(TROUBLES, &[("cause", trouble.name())], value));
         }

@@ -10,10 +10,11 @@ use tollgate_policy::{
 use tollgate_tcp::State;
 use tollgate_wire::{Direction, Endpoint, Headers, Timestamp};
 
-use crate::config::{Config, Follow};
+use crate::config::{Config, Follow, Shunt};
 use crate::counters::Counters;
 use crate::identity::Identity;
 use crate::ports::Ports;
+use crate::shunt_counters::Unshunted;
 
 pub(crate) use frames::{FrameEvent, Shown};
 
@@ -27,6 +28,7 @@ pub(crate) struct Rules<P> {
     /// Connections with lower numbers began when nobody read data.
     pub(super) read_since: FlowId,
     follow: Follow,
+    shunt: Shunt,
     /// TCP is like any other protocol.
     stateless: bool,
     one_by_one: bool,
@@ -46,6 +48,7 @@ impl<P: Policy> Rules<P> {
             read_since: FlowId(0),
             reports: Reports::new(config.reports_max),
             follow: config.follow,
+            shunt: config.shunt,
             stateless: false,
             one_by_one: false,
             ticked: None,
@@ -86,6 +89,12 @@ impl<P: Policy> Rules<P> {
         !self.interest.intersects(Interest::RECEIVE_PACKET.union(Interest::EDIT_DATA))
     }
 
+    /// Whether a connection is to be shunted as soon as it is established, since nobody listens to what
+    /// it says.
+    pub(crate) const fn releases_by_itself(&self) -> bool {
+        matches!(self.shunt, Shunt::Unwatched) && !self.interest.intersects(Interest::CONTENT)
+    }
+
     pub(crate) fn new_connection<L: Link>(
         &mut self,
         about: &mut Identity,
@@ -114,7 +123,7 @@ impl<P: Policy> Rules<P> {
         direction: Direction,
         ports: &mut Ports<L>,
     ) -> Verdict {
-        if about.over || !self.interest.contains(Interest::RECEIVE_PACKET) {
+        if about.over || about.released || !self.interest.contains(Interest::RECEIVE_PACKET) {
             return Verdict::Accept;
         }
         let mut flow = about.view(state, packet.received);
@@ -133,7 +142,7 @@ impl<P: Policy> Rules<P> {
         now: Timestamp,
         ports: &mut Ports<L>,
     ) -> Verdict {
-        if about.over {
+        if about.over || about.released {
             return Verdict::Accept;
         }
         let mut flow = about.view(state, now);
@@ -144,7 +153,8 @@ impl<P: Policy> Rules<P> {
         self.obey(verdict, about, state, now, ports)
     }
 
-    /// What of a verdict is left to do: a bypass is done, for rules are told of nothing after the end.
+    /// What of a verdict is left to do: a bypass is done, for rules are told of nothing after the end, and
+    /// a shunt waits for the moment at which it can be.
     fn obey<L: Link>(
         &mut self,
         verdict: Verdict,
@@ -153,12 +163,22 @@ impl<P: Policy> Rules<P> {
         now: Timestamp,
         ports: &mut Ports<L>,
     ) -> Verdict {
-        if verdict != Verdict::Bypass {
-            return verdict;
+        match verdict {
+            Verdict::Bypass => {
+                about.unseen = true;
+                about.released = self.shunt == Shunt::Unwatched;
+                self.end(about, state, Phase::Bypassed, now, ports);
+                Verdict::Accept
+            }
+            Verdict::Shunt => {
+                about.released = self.shunt != Shunt::Never;
+                if !about.released {
+                    ports.counters.shunts.refuse(Unshunted::Never);
+                }
+                Verdict::Accept
+            }
+            _ => verdict,
         }
-        about.unseen = true;
-        self.end(about, state, Phase::Bypassed, now, ports);
-        Verdict::Accept
     }
 
     /// Tells that a connection is over, once, however often it is called.
@@ -310,7 +330,11 @@ pub(crate) const fn phase_of(verdict: Verdict) -> Phase {
     match verdict {
         Verdict::Reset => Phase::Reset,
         Verdict::HalfReset => Phase::HalfReset,
-        Verdict::Accept | Verdict::Bypass | Verdict::DropPacket | Verdict::Drop => Phase::Dropped,
+        Verdict::Accept
+        | Verdict::Shunt
+        | Verdict::Bypass
+        | Verdict::DropPacket
+        | Verdict::Drop => Phase::Dropped,
     }
 }
 

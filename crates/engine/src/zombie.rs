@@ -13,6 +13,9 @@ pub(crate) struct Zombie {
     answers_client: bool,
     answers_server: bool,
     answered: u8,
+    /// In the second, or about that, `second`.
+    stragglers: u8,
+    second: u32,
     last_answer: Timestamp,
 }
 
@@ -23,8 +26,24 @@ impl Zombie {
             answers_client: matches!(verdict, Verdict::Reset),
             answers_server: matches!(verdict, Verdict::Reset | Verdict::HalfReset),
             answered: 0,
+            stragglers: 0,
+            second: 0,
             last_answer: now,
         }
+    }
+
+    /// Counts a straggler, and says whether so many come that looking at each is a waste.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "seconds of 136 years, compared for equality"
+    )]
+    pub(crate) const fn straggles(&mut self, now: Timestamp) -> bool {
+        let second = (now.nanos() >> 30) as u32;
+        if second != self.second {
+            (self.second, self.stragglers) = (second, 0);
+        }
+        self.stragglers = self.stragglers.saturating_add(1);
+        self.stragglers >= STRAGGLERS_MAX
     }
 
     /// Whether a RST may travel in `direction` now; if so, it is counted as sent. Some at once, for
@@ -48,6 +67,8 @@ impl Zombie {
 }
 
 const ANSWERS_AT_ONCE: u8 = 4;
+/// In a second. A guess: more than the retransmissions of an honest end.
+const STRAGGLERS_MAX: u8 = 16;
 const ANSWER_INTERVAL: Duration = Duration::from_millis(200);
 
 #[cfg(test)]

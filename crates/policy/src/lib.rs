@@ -62,6 +62,13 @@ bitflags::bitflags! {
         /// sake. TCP goes from `receive_datagram` to `send_frame` like any other protocol, unless the
         /// configuration says that connections are followed always.
         const STATELESS = 1 << 10;
+        /// All that shows or changes something of a connection between its beginning and its end.
+        const CONTENT = Self::RECEIVE_PACKET.bits()
+            | Self::RECEIVE_DATA.bits()
+            | Self::EDIT_DATA.bits()
+            | Self::RECEIVE_FRAME.bits()
+            | Self::RECEIVE_DATAGRAM.bits()
+            | Self::SEND_FRAME.bits();
     }
 }
 

@@ -58,6 +58,8 @@ pub enum Phase {
     Stopped,
     /// It crosses uninspected from here on.
     Bypassed,
+    /// It crosses in the kernel from here on, and rules see no more of it than its end.
+    Shunted,
 }
 
 impl Phase {
@@ -76,6 +78,7 @@ impl Phase {
             Self::Evicted => "evicted",
             Self::Stopped => "stopped",
             Self::Bypassed => "bypassed",
+            Self::Shunted => "shunted",
         }
     }
 }

@@ -5,6 +5,10 @@ pub enum Verdict {
     /// Send it on.
     #[default]
     Accept,
+    /// Send it on, and let the rest of the connection cross as cheaply as can be, in the kernel where that
+    /// is possible: rules see nothing more of it but its end, and TCP is followed as far as that needs. If
+    /// it is not possible ([`Verdict`]s are not told so, a counter is), the connection goes on as it was.
+    Shunt,
     /// Send it on, and show nothing more of the connection to any rule: it goes on without them. TCP
     /// is still followed.
     Bypass,
@@ -21,14 +25,22 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every one, in rising order.
-    pub const ALL: [Self; 6] =
-        [Self::Accept, Self::Bypass, Self::DropPacket, Self::Drop, Self::HalfReset, Self::Reset];
+    pub const ALL: [Self; 7] = [
+        Self::Accept,
+        Self::Shunt,
+        Self::Bypass,
+        Self::DropPacket,
+        Self::Drop,
+        Self::HalfReset,
+        Self::Reset,
+    ];
 
     /// As metrics, events and Lua name it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Accept => "accept",
+            Self::Shunt => "shunt",
             Self::Bypass => "bypass",
             Self::DropPacket => "drop_packet",
             Self::Drop => "drop",
@@ -40,7 +52,7 @@ impl Verdict {
     /// Whether the packet goes on with it.
     #[must_use]
     pub const fn forwards(self) -> bool {
-        matches!(self, Self::Accept | Self::Bypass)
+        matches!(self, Self::Accept | Self::Shunt | Self::Bypass)
     }
 
     /// Whether the connection ends with it.

@@ -90,6 +90,9 @@ fn listeners_run_in_order_and_an_ended_flow_stops_them() {
         ("flow:reset()", Verdict::Reset, "1 2"),
         ("flow:reset() flow:drop()", Verdict::Reset, "1 2"),
         ("flow:drop() flow:halfreset()", Verdict::HalfReset, "1 2"),
+        ("flow:shunt()", Verdict::Shunt, "1 2 3"),
+        ("flow:shunt() pkt:drop()", Verdict::DropPacket, "1 2 3"),
+        ("flow:reset() flow:shunt()", Verdict::Reset, "1 2"),
     ] {
         let mut scene = scene(&format!(
             "haka.rule{{ hook = e.new_connection, eval = function() print(1) end }}

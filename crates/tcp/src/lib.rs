@@ -36,4 +36,4 @@ pub use reassembler::{
 pub use retention::{Copied, Retention};
 pub use segment::Segment;
 pub use state::{State, Timeouts};
-pub use tracker::{Plain, Step, Tracker};
+pub use tracker::{Crossed, Plain, Step, Tracker};

@@ -1,4 +1,5 @@
 mod control;
+mod crossed;
 mod data;
 mod quick;
 
@@ -7,6 +8,8 @@ pub use quick::Plain;
 use std::ops::Range;
 
 use tollgate_wire::{Direction, Flags, PerDirection, Seq, Timestamp, Timestamps};
+
+pub use crossed::Crossed;
 
 use crate::half::{Half, SCALE_MAX, WINDOW_UNKNOWN};
 use crate::{Invalid, Segment, State};

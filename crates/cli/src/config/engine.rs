@@ -61,6 +61,7 @@ impl Config {
                 FastOpen::Strip => engine::FastOpen::Strip,
                 FastOpen::Allow => engine::FastOpen::Allow,
             },
+            shunt: self.shunt.engine(),
             follow: match self.follow {
                 Follow::AsRules => engine::Follow::AsRules,
                 Follow::Always => engine::Follow::Always,
@@ -93,6 +94,7 @@ impl Config {
                 Mode::ZeroCopy => xsk::Mode::ZeroCopy,
             },
             frames: self.limits.held_frames_worker_max + FRAMES_UNDER_WAY,
+            shunts: self.limits.shunts_max,
             other: match self.other {
                 Other::Kernel => xsk::OtherFrames::Kernel,
                 Other::User => xsk::OtherFrames::User,
@@ -134,6 +136,7 @@ mod tests {
         assert_eq!(ours.held_extents_max, theirs.held_extents_max);
         assert_eq!(ours.midstream, theirs.midstream);
         assert_eq!(ours.follow, theirs.follow);
+        assert_eq!(ours.shunt, theirs.shunt);
         assert_eq!(ours.other, theirs.other);
         assert_eq!(ours.half_open_max, theirs.half_open_max);
     }

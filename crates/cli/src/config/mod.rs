@@ -8,6 +8,7 @@ mod engine;
 mod metrics_address;
 mod read;
 mod remedy;
+mod shunt;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tollgate_policy::Living;
 
 pub use metrics_address::MetricsAddress;
 pub use remedy::{OnRuleError, Remedy};
+pub use shunt::Shunt;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,8 @@ pub struct Config {
     pub other: Other,
     /// What becomes of TCP while no worker runs. Default: `wire`.
     pub fail: Fail,
+    /// Which connections cross in the XDP program. Default: `asked`.
+    pub shunt: Shunt,
     /// What becomes of a connection whose rule fails. Default: `drop_flow`.
     pub on_rule_error: OnRuleError,
     /// What becomes of a connection that there is no room for: its handshake is complete and
@@ -136,6 +140,9 @@ pub struct Limits {
     /// Fragments of IP datagrams that wait for the rest, 0 to 65536. 0: none is ever whole and all
     /// fragmented TCP is dropped. Too many: a flood of fragments takes memory. Default: 1024.
     pub fragments_max: u32,
+    /// Connections that cross in the XDP program at once, of all workers of a pair, 16 to 2^24, some 300
+    /// bytes each while they do. Too few: the others go through a worker, counted as refused. Default: 65536.
+    pub shunts_max: u32,
     /// Packets that one end may send against all rules while the other is not heard, 1 to 255; with
     /// more, for `unanswered_s`, the connection is `on_asymmetric`. Too few: the liar and the hasty
     /// count as such. Too many: the asymmetric wait. Default: 3.
@@ -258,6 +265,7 @@ impl Default for Config {
             follow: Follow::AsRules,
             other: Other::Kernel,
             fail: Fail::Wire,
+            shunt: Shunt::Asked,
             on_rule_error: OnRuleError::DropFlow,
             on_memory: Remedy::DropPacket,
             on_gap_timeout: Remedy::DropPacket,
@@ -292,6 +300,7 @@ impl Default for Limits {
             held_bytes_worker_max: 64 << 20,
             held_extents_worker_max: 65_536,
             fragments_max: 1024,
+            shunts_max: 65_536,
             unanswered_packets_max: 3,
             alerts_per_second_max: 10,
             events_pending_max: 8192,
@@ -347,6 +356,7 @@ impl Config {
         within(limits.held_bytes_worker_max, 1 << 16, u32::MAX)?;
         within(limits.held_extents_worker_max, 16, 1 << 24)?;
         within(limits.fragments_max, 0, 1 << 16)?;
+        within(limits.shunts_max, 16, 1 << 24)?;
         within(limits.events_pending_max, 16, 1 << 20)?;
         within(limits.unanswered_packets_max, 1, 255)?;
         self.on_asymmetric.suits_asymmetric()?;

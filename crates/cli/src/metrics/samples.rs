@@ -131,6 +131,7 @@ fn levels(samples: &mut Vec<Sample>, gauges: &Gauges) {
     samples.push(level(FLOWS, &[("state", "refused")], gauges.zombies));
     samples.push(level(FLOWS, &[("state", "bypassed")], gauges.bypassed));
     samples.push(level(FLOWS, &[("state", "one_sided")], gauges.one_sided));
+    samples.push(level(FLOWS, &[("state", "shunted")], gauges.shunted));
     let plain = [
         ("tollgate_held_frames", "Frames that wait behind a gap.", gauges.held_frames),
         (

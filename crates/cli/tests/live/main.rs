@@ -32,6 +32,7 @@ mod road;
 mod rules;
 mod scene;
 mod scramble;
+mod shunts;
 mod soak;
 mod tagger;
 mod traffic;

@@ -59,9 +59,14 @@ impl<F: Frame> Flow<F> {
             (Verdict::Reset, Some(edited)) => reset::both(&edited.streams),
             (Verdict::HalfReset, None) => reset::half(&self.tracker),
             (Verdict::HalfReset, Some(edited)) => reset::half(&edited.streams),
-            (Verdict::Accept | Verdict::Bypass | Verdict::DropPacket | Verdict::Drop, _) => {
-                Default::default()
-            }
+            (
+                Verdict::Accept
+                | Verdict::Shunt
+                | Verdict::Bypass
+                | Verdict::DropPacket
+                | Verdict::Drop,
+                _,
+            ) => Default::default(),
         };
         self.give_up(cx, reason);
         for rst in &rsts {

@@ -11,15 +11,19 @@ use tollgate_wire::{Direction, PerDirection, Seq, Timestamp};
 
 use super::promise::Promise;
 use super::{Context, Flow};
+use crate::below::Below;
 use crate::counters::{Cause, Reason};
 use crate::remedy::{Remedy, Trouble};
 
-/// What is known of the gaps of a connection, while there are any.
+/// What is known of the gaps of a connection, while there are any; and where it has crossed without being
+/// received, for the record has no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gaps {
     stalls: PerDirection<Stall>,
     /// What senders were told to have arrived that has not.
     pub(super) promises: PerDirection<Option<Promise>>,
+    /// Since the link lets it cross or drops it.
+    pub(super) below: Option<Below>,
 }
 
 /// Where a stream stood when it was last found to move on, with a gap before what waits.

@@ -48,6 +48,7 @@ impl<F: Frame> Flow<F> {
         let streams = Direction::BOTH.map(|direction| &self.streams[direction]);
         self.course == Course::Followed
             && !self.bypassed
+            && !self.about.released
             && self.edited.is_none()
             && !self.has_promised()
             && self.reset.is_none()
@@ -87,7 +88,11 @@ impl<F: Frame> Flow<F> {
         }
         self.about.count(direction, packet.ip_len(), cx.now);
         if cx.rules.wants_data() {
-            let verdict = self.show_plain(cx, packet, direction);
+            let mut verdict = self.show_plain(cx, packet, direction);
+            if self.about.released && verdict == Verdict::Accept {
+                self.go_long_way();
+                verdict = Verdict::Shunt;
+            }
             if self.about.unseen && !matches!(self.recorded, Standing::Bypassed(_)) {
                 // A rule has just let the connection go.
                 self.go_long_way();

@@ -38,7 +38,7 @@ impl<F: Frame> Flow<F> {
 
     /// A packet of a connection that is not followed. Given back as [`Flow::packet`] does.
     #[cold]
-    pub(super) fn cross<L: Link<Frame = F>, P>(
+    pub(super) fn cross<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
         mut packet: Packet<F>,
@@ -61,6 +61,9 @@ impl<F: Frame> Flow<F> {
                     return Some(packet);
                 }
                 cx.ports.counters.untracked += 1;
+            }
+            Course::Shunted => {
+                return self.cross_shunted(cx, packet, segment, direction, port);
             }
             Course::Followed => return Some(packet),
         }

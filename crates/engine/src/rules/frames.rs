@@ -94,9 +94,11 @@ impl<P: Policy> Rules<P> {
             FrameEvent::Send => self.policy.send_frame(&mut frame, reports),
         };
         match (counted(counters, verdict), frame.into_change()) {
-            (Verdict::Accept | Verdict::Bypass, (false, _)) => Shown::AsItWas,
-            (Verdict::Accept | Verdict::Bypass, (true, None)) => Shown::Changed,
-            (Verdict::Accept | Verdict::Bypass, (true, Some(bytes))) => Shown::Replaced(bytes),
+            (Verdict::Accept | Verdict::Shunt | Verdict::Bypass, (false, _)) => Shown::AsItWas,
+            (Verdict::Accept | Verdict::Shunt | Verdict::Bypass, (true, None)) => Shown::Changed,
+            (Verdict::Accept | Verdict::Shunt | Verdict::Bypass, (true, Some(bytes))) => {
+                Shown::Replaced(bytes)
+            }
             (Verdict::DropPacket | Verdict::Drop | Verdict::HalfReset | Verdict::Reset, _) => {
                 Shown::Refused
             }

@@ -35,11 +35,15 @@ impl<L: Link, P: Policy> Worker<L, P> {
         {
             looked_at += 1;
             let Some(flow) = self.flows.get_mut(number) else { continue };
+            flow.learn(&mut self.ports, now);
             // A clock that was set back must not keep a flow for ever.
             flow.about.last_seen = flow.about.last_seen.min(now);
             let deadline = flow.deadline(&timeouts);
             if deadline > now {
                 let mut look = now + flow.standing().timeout(&self.pressed);
+                if flow.is_shunted() {
+                    look = look.min(now + SHUNT_LOOK);
+                }
                 if self.gaps_remain(number, now) {
                     look = look.min(now + GAP_LOOK);
                 }
@@ -97,10 +101,18 @@ impl<L: Link, P: Policy> Worker<L, P> {
         {
             looked_at += 1;
             let Some(record) = self.half_open.get_mut(number) else { continue };
+            if let Some(below) = &mut record.below
+                && let Some(growth) = below.look(&mut self.ports.link)
+            {
+                record.about.grow(&growth, &mut self.ports.counters.shunts, now);
+            }
             record.about.last_seen = record.about.last_seen.min(now);
             let deadline = record.deadline(&timeouts);
             if deadline > now {
-                let look = now + record.timeout(&self.pressed);
+                let mut look = now + record.timeout(&self.pressed);
+                if record.below.is_some() {
+                    look = look.min(now + SHUNT_LOOK);
+                }
                 self.half_open.arm(number, deadline.min(look), now);
             } else {
                 self.close_half_open(number, Phase::Expired, now);
@@ -120,5 +132,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
 /// to hold what waits: three of the retransmission timeouts that a sender begins with (RFC 6298
 /// section 2).
 pub(super) const GAP_LOOK: Duration = Duration::from_secs(3);
+/// How often the link is asked what has come of a connection that it lets cross or drops: so old the
+/// counts may be, and so much longer a silent one may be kept. A guess: it costs two system calls.
+pub(super) const SHUNT_LOOK: Duration = Duration::from_secs(5);
 /// A guess: a turn's timers should cost no more than its packets.
 const TIMERS_MAX: u64 = 128;

@@ -7,6 +7,8 @@ use tollgate_tcp::{Handshake, Invalid, Progress, Segment, State, Step, Tracker};
 use tollgate_wire::{Direction, Flags, Packet, Timestamp};
 
 use super::{Arrival, Worker, split};
+use crate::below::Below;
+use crate::config::Shunt;
 use crate::counters::{Cause, Reason};
 use crate::flow::Flow;
 use crate::half_open::HalfOpen;
@@ -239,7 +241,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
             let wanted = match verdict {
                 Verdict::Reset => true,
                 Verdict::HalfReset => to == Direction::ToServer,
-                Verdict::Accept | Verdict::Bypass | Verdict::DropPacket | Verdict::Drop => false,
+                Verdict::Accept
+                | Verdict::Shunt
+                | Verdict::Bypass
+                | Verdict::DropPacket
+                | Verdict::Drop => false,
             };
             // A server that has been sent nothing has nothing to reset.
             if wanted && (to == Direction::ToClient || record.forwarded) {
@@ -280,6 +286,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
         {
             self.ports.rst(&record.about, &rst);
         }
+        let many = record.about.zombie.as_mut().is_some_and(|zombie| zombie.straggles(now));
+        if many && record.below.is_none() && self.config.shunt != Shunt::Never {
+            record.below = Below::refuse(&mut self.ports, &record.about).map(Box::new);
+            self.arm_half_open(number, now);
+        }
     }
 
     /// Gives a half-open connection up, chosen at random, if there is no room for another.
@@ -296,6 +307,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let Some(mut record) = self.half_open.close(number) else { return };
         self.half_open_unseen -= u64::from(record.unseen.is_some());
         self.retained.forget(&mut record.kept);
+        if let Some(below) = record.below.take() {
+            let growth = below.close(&mut self.ports.link);
+            record.about.grow(&growth, &mut self.ports.counters.shunts, now);
+        }
         let state = record.handshake.state();
         self.rules.end(&mut record.about, state, phase, now, &mut self.ports);
     }

@@ -107,6 +107,8 @@ pub struct Gauges {
     pub bypassed: u64,
     /// Connections of which one end has spoken, and which are followed when the other does.
     pub one_sided: u64,
+    /// Connections that cross without being received.
+    pub shunted: u64,
     /// Half-open connections, refused ones among them.
     pub half_open: u64,
     /// Frames that wait behind a gap.
@@ -240,6 +242,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             zombies: of(Standing::Zombie),
             bypassed: of(Standing::Bypassed(State::Established)) + self.half_open_unseen,
             one_sided: of(Standing::OneSided),
+            shunted: of(Standing::Shunted(State::Established)),
             half_open: self.half_open.len() as u64 - self.half_open_unseen,
             held_frames: self.held.frames,
             held_bytes: self.held.bytes,

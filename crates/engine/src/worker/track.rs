@@ -2,10 +2,10 @@
 
 use tollgate_link::Link;
 use tollgate_policy::{PacketView, Phase, Policy, Verdict};
-use tollgate_tcp::{Segment, Tracker};
+use tollgate_tcp::{Segment, State, Tracker};
 use tollgate_wire::{Flags, Packet, Side, Timestamp};
 
-use super::expire::GAP_LOOK;
+use super::expire::{GAP_LOOK, SHUNT_LOOK};
 use super::{Arrival, Worker, split};
 use crate::config::Midstream;
 use crate::counters::{Cause, Reason};
@@ -42,6 +42,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
         if let Some(number) = foreseen.or_else(|| self.flows.find(arrival.hash, key)) {
             match self.short_way(number, &arrival.packet, now) {
                 Some(Verdict::Accept) => self.ports.forward(arrival.packet, arrival.port.peer()),
+                Some(Verdict::Shunt) => {
+                    self.ports.forward(arrival.packet, arrival.port.peer());
+                    self.shunt(number, now);
+                }
                 Some(verdict) => self.refused(number, arrival.packet, verdict, now),
                 None => self.flow_packet(number, arrival, now),
             }
@@ -82,6 +86,18 @@ impl<L: Link, P: Policy> Worker<L, P> {
         self.settle(number, now);
     }
 
+    /// Shunts a flow that rules have released, if it can be.
+    #[cold]
+    fn shunt(&mut self, number: u32, now: Timestamp) {
+        let (flows, mut context) = split(self, now);
+        let Some(flow) = flows.get_mut(number) else { return };
+        flow.shunt(&mut context);
+        if flow.is_shunted() {
+            flows.arm(number, now + SHUNT_LOOK, now);
+        }
+        self.settle(number, now);
+    }
+
     fn flow_packet(&mut self, number: u32, arrival: Arrival<L::Frame>, now: Timestamp) {
         let Arrival { packet, port, hash } = arrival;
         let (flows, mut context) = split(self, now);
@@ -90,9 +106,17 @@ impl<L: Link, P: Policy> Worker<L, P> {
             return context.ports.drop(packet.into_frame(), Reason::Cause(Cause::NoConnection));
         };
         let early = context.ports.counters.out_of_order;
+        let was_shunted = flow.is_shunted();
         let anew = flow.packet(&mut context, packet, port);
-        if context.ports.counters.out_of_order != early && flow.watch_gaps(now) {
+        if flow.about.released && !was_shunted {
+            flow.shunt(&mut context);
+        }
+        let is_early = context.ports.counters.out_of_order != early;
+        let shunts = flow.is_shunted() && !was_shunted;
+        if is_early && flow.watch_gaps(now) {
             flows.arm(number, now + GAP_LOOK, now);
+        } else if shunts {
+            flows.arm(number, now + SHUNT_LOOK, now);
         }
         self.settle(number, now);
         if let Some(packet) = anew {
@@ -113,7 +137,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         if standing == before {
             return;
         }
-        if standing == Standing::Live(tollgate_tcp::State::TimeWait) {
+        if standing == Standing::Live(State::TimeWait) {
             // Haka tells the end here, not when the entry goes.
             flow.end(&mut context, Phase::Closed);
         }
@@ -135,6 +159,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         now: Timestamp,
     ) {
         let Some(mut flow) = self.flows.close(number) else { return };
+        flow.surface(&mut self.ports, now);
         self.count_standing(Some(flow.recorded), None);
         let phase = phase.unwrap_or_else(|| flow.silent_phase());
         let (_, mut context) = split(self, now);
@@ -146,9 +171,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
     pub(super) fn open_flow(
         &mut self,
         hash: u64,
-        flow: Flow<L::Frame>,
+        mut flow: Flow<L::Frame>,
         now: Timestamp,
     ) -> Result<u32, Flow<L::Frame>> {
+        flow.about.released |= self.rules.releases_by_itself();
         let standing = flow.recorded;
         let timeout = standing.timeout(&self.pressed);
         let number = self.flows.open(hash, flow, timeout, now)?;

@@ -47,7 +47,7 @@ fn a_connection_from_syn_to_last_ack_passes_unchanged_and_is_told_in_order() {
         transmitted_frames: 8 - frames,
         transmitted_bytes: 480 - bytes,
     };
-    let mut phases = [0; 11];
+    let mut phases = [0; 12];
     phases[Phase::New as usize] = 1;
     phases[Phase::Established as usize] = 1;
     phases[Phase::Closed as usize] = 1;

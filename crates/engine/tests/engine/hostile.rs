@@ -166,14 +166,15 @@ fn segment(program: &mut Program<'_>) -> Frame {
     }
 }
 
-/// What leaves is well-formed, whatever came.
+/// What leaves is well-formed, whatever came, unless it crosses without being received.
 fn turn(gate: &mut Gate) {
     gate.now = gate.now + Duration::from_micros(1);
     gate.worker.poll(gate.now);
+    let shunted = gate.counters().shunts.crossing > 0;
     for port in Port::BOTH {
         for bytes in gate.worker.link_mut().sent(port) {
             if let Ok(packet) = Packet::parse(bytes.to_vec()) {
-                assert_eq!(packet.checksum(), Checksum::Good);
+                assert!(shunted || packet.checksum() == Checksum::Good);
             }
         }
     }

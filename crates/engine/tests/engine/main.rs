@@ -28,6 +28,7 @@ mod packets;
 mod patience;
 mod recovery;
 mod remedies;
+mod shunts;
 mod simulation;
 mod small_segments;
 mod ttl;

@@ -79,8 +79,14 @@ pub(crate) fn table(
 }
 
 /// By the numbers that the prelude knows them by.
-const VERDICTS: [Verdict; 5] =
-    [Verdict::Accept, Verdict::DropPacket, Verdict::Drop, Verdict::HalfReset, Verdict::Reset];
+const VERDICTS: [Verdict; 6] = [
+    Verdict::Accept,
+    Verdict::DropPacket,
+    Verdict::Drop,
+    Verdict::HalfReset,
+    Verdict::Reset,
+    Verdict::Shunt,
+];
 
 fn errors(
     lua: &Lua,

@@ -8,6 +8,8 @@ local rawget, rawset = rawget, rawset
 local flows = {}
 local methods, Flow = {}, { __metatable = false }
 local DROP, HALFRESET, RESET = 2, 3, 4
+-- No greater than to accept, so that the other rules of the event are called.
+local SHUNT = 5
 
 -- The greater verdict wins.
 function P.decide(verdict)
@@ -28,6 +30,7 @@ local DOOM, any_doomed = {}, false
 
 function P.doom(flow, verdict)
     if native.metatable(flow) ~= Flow then return flow:drop() end
+    if verdict == SHUNT and rawget(flow, DOOM) then return end
     rawset(flow, DOOM, verdict or DROP)
     any_doomed = true
 end
@@ -36,12 +39,13 @@ local function decide(self, what, verdict)
     if live.timing and self ~= live.flow then return P.doom(self, verdict) end
     current(self, what)
     if live.ending then fail(format("flow: %s: the connection has ended already", what)) end
-    P.decide(verdict)
+    if verdict == SHUNT then native.verdict(SHUNT) else P.decide(verdict) end
 end
 
 function methods:drop() decide(self, "drop", DROP) end
 function methods:halfreset() decide(self, "halfreset", HALFRESET) end
 function methods:reset() decide(self, "reset", RESET) end
+function methods:shunt() decide(self, "shunt", SHUNT) end
 
 -- What the rules of this event have accepted leaves when they have returned, and nothing older
 -- waits: rules cannot hold bytes back yet. So there is nothing to do but to check the argument.
@@ -111,7 +115,12 @@ function P.entry(index)
     end
     live.flow, live.entry = entry.flow, entry
     local doom = any_doomed and rawget(entry.flow, DOOM)
-    if doom then P.decide(doom) end
+    if doom == SHUNT then
+        rawset(entry.flow, DOOM, nil)
+        native.verdict(SHUNT)
+    elseif doom then
+        P.decide(doom)
+    end
     return entry
 end
 

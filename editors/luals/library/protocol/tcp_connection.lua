@@ -36,6 +36,8 @@ function Flow:can_continue() end
 --- The same.
 ---@return boolean
 function Flow:continue() end
+--- Lets the rest of it cross in the kernel where that is possible: no rule sees more of it than its end.
+function Flow:shunt() end
 --- Sends what rules have accepted; it goes by itself, too.
 ---@param direction? haka.Direction
 function Flow:send(direction) end

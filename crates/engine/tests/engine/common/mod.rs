@@ -18,6 +18,9 @@ pub(crate) use program::Program;
 pub(crate) use script::Script;
 pub(crate) use shared::SharedLink;
 
+/// How often a straggler of a refused connection is let up: `STEER_UP_NS` of `bpf/steer.h`.
+const STRAGGLER_UP: Duration = Duration::from_millis(50);
+
 /// First sequence numbers of client and server.
 pub(crate) const CLIENT_ISN: u32 = 1000;
 pub(crate) const SERVER_ISN: u32 = 5000;
@@ -88,8 +91,12 @@ impl Gate {
         Port::BOTH.into_iter().flat_map(|port| self.sent(port)).collect()
     }
 
+    /// Lets time pass: for the link too, which has no clock by which to let stragglers up.
     pub(crate) fn wait(&mut self, span: Duration) -> Vec<Seen> {
         self.now = self.now + span;
+        if span >= STRAGGLER_UP {
+            self.worker.link_mut().shunts().let_up();
+        }
         self.turn()
     }
 
