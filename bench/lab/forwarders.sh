@@ -43,7 +43,7 @@ forwarder_missing() {
             tail -n 1 <<<"$said"
             ;;
         shunted)
-            "$program" check --rules "$work/shunted.lua" >/dev/null 2>&1 && has_shunt && return 1
+            "$program" check "$work/shunted.lua" >/dev/null 2>&1 && has_shunt && return 1
             echo "shunted: skipped: this Tollgate has no flow:shunt()"
             ;;
         *) return 1 ;;
