@@ -9,7 +9,7 @@ end)
 
 haka.rule{
     hook = tcp_connection.events.new_connection,
-    desc = "a key that nobody asks for",
+    desc = "a key that nobody asks for", ---@diagnostic disable-line
     eval = function (flow, pkt)
         -- The host's bits are shown as they were given, and do not count.
         local network = ipv4.network(pkt.ip.dst, 22)
@@ -30,7 +30,7 @@ haka.rule_group{
     hook = tcp_connection.events.new_connection,
     continue = function (ret) return not ret end,
 }:rule{
-    hook = tcp_connection.events.new_connection,
+    hook = tcp_connection.events.new_connection, ---@diagnostic disable-line
     name = "a rule of a group",
     eval = function (flow) print(flow:can_continue(), flow:continue()) flow:drop() print(flow:continue()) end
 }
