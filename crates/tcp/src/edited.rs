@@ -20,8 +20,9 @@ mod writer;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::iter;
+use std::time::Duration;
 
-use tollgate_wire::Seq;
+use tollgate_wire::{Seq, Timestamp};
 
 use crate::said::Said;
 use crate::{EditMap, Retention};
@@ -43,6 +44,11 @@ pub struct EditedStream {
     acknowledged: Seq,
     /// Right-most window edge that the receiver has offered.
     window_edge: Seq,
+    /// Widest window that the receiver has offered, in bytes.
+    window_max: u32,
+    window_shift: u8,
+    /// Since when what is held has taken all the room there was.
+    stuck_since: Option<Timestamp>,
     /// Of the sender, behind the edge of the map: shown, and held back.
     held: Vec<u8>,
     /// The sender's number up to which it may have been told that all has arrived because it was held,
@@ -51,6 +57,19 @@ pub struct EditedStream {
     /// What came from the first change on; what left before is known itself, up to `even`.
     said: Said,
     even: Seq,
+}
+
+/// What the receiver of a stream has told by the time of its first change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// The number before which it has everything.
+    pub acknowledged: Seq,
+    /// Right-most window edge that it has offered.
+    pub window_edge: Seq,
+    /// Widest window that it has offered, in bytes.
+    pub window_max: u32,
+    /// How far its windows are shifted.
+    pub window_shift: u8,
 }
 
 /// A change to the bytes of one event: `erased` of them at `start` give way to `bytes`.
@@ -85,15 +104,15 @@ impl Piece {
 
 impl EditedStream {
     /// A stream that was not changed so far: everything before `edge` has left (the FIN included if
-    /// `finished`), and `kept` of it is known.
+    /// `finished`), and `kept` of it is known. Its receiver stands where `receiver` says.
     #[must_use]
     pub fn new(
         edge: Seq,
         finished: bool,
         kept: Option<&mut Retention>,
-        acknowledged: Seq,
-        window_edge: Seq,
+        receiver: Receiver,
     ) -> Self {
+        let Receiver { acknowledged, window_edge, window_max, window_shift } = receiver;
         let data_end = edge - u32::from(finished);
         let (first, bytes) = match kept {
             Some(kept) if kept.end() == data_end => kept.take(),
@@ -109,6 +128,9 @@ impl EditedStream {
             sent: edge,
             acknowledged,
             window_edge,
+            window_max,
+            window_shift,
+            stuck_since: None,
             held: Vec::new(),
             vouched: acknowledged,
             said: Said::default(),
@@ -173,18 +195,33 @@ impl EditedStream {
         self.take(&[], &[], None, false);
     }
 
-    /// Whether what is held takes all the room that the receiver has offered, so that its sender cannot
-    /// send what would end the hold: what is left is nothing, as a window says it that is shifted by
-    /// `shift`.
+    /// Whether what is held takes all the room that its receiver has offered, so that its sender cannot send
+    /// what would end the hold: what is left is nothing, as a window says it.
     #[must_use]
-    pub fn holds_too_much(&self, shift: u8) -> bool {
-        self.holds_too_much_at(self.acknowledged, self.window_edge, shift)
+    pub fn is_stuck(&self) -> bool {
+        self.is_stuck_at(self.acknowledged, self.window_edge)
     }
 
-    fn holds_too_much_at(&self, ack: Seq, window_edge: Seq, shift: u8) -> bool {
-        let edge = self.window_edge.max(window_edge);
-        let room = self.input_window_edge(edge).distance(self.edge()).max(0);
-        !self.held.is_empty() && ack == self.map.edge().output && room >> shift == 0
+    /// Whether what is held is [stuck](EditedStream::is_stuck) and to be let go, since more room is not to be
+    /// expected.
+    ///
+    /// A receiver that just does not read will offer more when it does, and nothing is won by letting go.
+    /// It is taken for one if it has offered more than twice as much before; but not for ever, since it may have
+    /// got a smaller buffer.
+    #[must_use]
+    pub fn holds_too_much(&mut self, now: Timestamp) -> bool {
+        if !self.is_stuck() {
+            self.stuck_since = None;
+            return false;
+        }
+        let since = *self.stuck_since.get_or_insert(now);
+        let window = self.window_edge.distance(self.acknowledged).max(0).cast_unsigned();
+        window > 0 && (window >= self.window_max / 2 || now >= since + STUCK_MAX)
+    }
+
+    fn is_stuck_at(&self, ack: Seq, window_edge: Seq) -> bool {
+        let room = self.input_window_edge(window_edge).distance(self.edge()).max(0);
+        !self.held.is_empty() && ack == self.map.edge().output && room >> self.window_shift == 0
     }
 
     /// Takes a cumulative acknowledgment of the receiver and the window edge beside it, both in its
@@ -193,6 +230,8 @@ impl EditedStream {
         debug_assert!(ack.at_or_before(self.sent), "nobody has got what was not sent");
         self.acknowledged = self.acknowledged.max(ack);
         self.window_edge = self.window_edge.max(window_edge);
+        let window = u32::try_from(window_edge.distance(ack)).unwrap_or(0);
+        self.window_max = self.window_max.max(window);
         self.map.acknowledged(self.acknowledged);
         self.said.acknowledged(self.map.input_to(self.acknowledged));
         let count = usize::try_from(self.acknowledged.distance(self.first)).unwrap_or(0);
@@ -277,26 +316,14 @@ impl EditedStream {
     }
 
     /// What an acknowledgment of the receiver means to the sender, beside which it offers room up to
-    /// `window_edge`.
-    ///
-    /// Of what is held and will be [let go](EditedStream::holds_too_much) for want of room, the sender is not
-    /// told: nothing of its own need follow that, so it must be the one to repeat it.
+    /// `window_edge`. One of what was not sent stays one.
     #[must_use]
-    pub fn input_ack_beside(&self, ack: Seq, window_edge: Seq, shift: u8) -> Seq {
-        if self.holds_too_much_at(ack, window_edge, shift) {
-            return self.map.edge().input.max(self.vouched);
-        }
-        self.input_ack(ack)
-    }
-
-    /// What an acknowledgment of the receiver means to the sender. One of what was not sent stays one.
-    #[must_use]
-    pub fn input_ack(&self, ack: Seq) -> Seq {
+    pub fn input_ack(&self, ack: Seq, window_edge: Seq) -> Seq {
         // An old one is left old.
         if ack.before(self.acknowledged) || ack.after(self.sent) {
             return self.input(ack);
         }
-        self.got(ack)
+        self.got(ack, window_edge.max(self.window_edge))
     }
 
     /// The end of the sender's bytes that the receiver has whole when it has all before `output`.
@@ -308,9 +335,12 @@ impl EditedStream {
     }
 
     /// What the sender may be told if the receiver has everything before `ack`, which is what it has
-    /// acknowledged or more.
-    fn got(&self, ack: Seq) -> Seq {
-        if ack == self.map.edge().output {
+    /// acknowledged or more, and room up to `window_edge`.
+    ///
+    /// Of what is held and stuck it is not told: that may be let go with nothing of its own to follow, so it must
+    /// be the one to repeat it.
+    fn got(&self, ack: Seq, window_edge: Seq) -> Seq {
+        if ack == self.map.edge().output && !self.is_stuck_at(ack, window_edge) {
             return self.edge();
         }
         self.map.input_to(ack).max(self.vouched)
@@ -352,7 +382,7 @@ impl EditedStream {
     /// Up to where the sender may be told that the receiver has everything.
     #[must_use]
     pub fn settled(&self) -> Seq {
-        self.got(self.acknowledged)
+        self.got(self.acknowledged, self.window_edge)
     }
 
     /// Whether the receiver has all that the sender was told of.
@@ -452,6 +482,9 @@ fn small(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
+/// For how long a receiver is taken for one that will read again. A guess: longer than a busy machine makes its
+/// programs wait, shorter than people do.
+const STUCK_MAX: Duration = Duration::from_secs(10);
 /// What may stay allocated however little is kept: some segments, below which giving back is not worth the
 /// call.
 const SPARE_BYTES_MAX: usize = 16 << 10;

@@ -27,7 +27,7 @@ mod state;
 mod tracker;
 
 pub use edit_map::{EditMap, Place};
-pub use edited::{Change, EditedStream, Piece};
+pub use edited::{Change, EditedStream, Piece, Receiver};
 pub use handshake::{Handshake, Progress};
 pub use invalid::Invalid;
 pub use reassembler::{

@@ -264,6 +264,12 @@ impl Tracker {
         self.halves[direction.reverse()].edge_max
     }
 
+    /// Widest window that the receiver of `direction` has offered, in bytes.
+    #[must_use]
+    pub fn window_max(&self, direction: Direction) -> u32 {
+        self.halves[direction.reverse()].window_max
+    }
+
     /// How far the windows are shifted that a segment in `direction` offers, unless it is a SYN.
     #[must_use]
     pub fn window_shift(&self, direction: Direction) -> u8 {

@@ -64,7 +64,11 @@ impl fmt::Debug for Ended {
 
 fn tail(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(30)..].join("\n")
+    let from = match lines.iter().position(|line| line.contains("panicked at")) {
+        Some(panic) => panic,
+        None => lines.len().saturating_sub(30),
+    };
+    lines[from..].join("\n")
 }
 
 impl Program {

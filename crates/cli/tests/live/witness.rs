@@ -67,7 +67,8 @@ impl Witness {
                 wanted: edit(number, speaker, speech(number, speaker)),
                 left: 0,
             });
-            if seen.first != first {
+            // A late copy of a SYN may open at an end that has done with the connection, on a bare wire, too.
+            if seen.first != first && seen.left < seen.wanted.len() {
                 self.fault(number, &segment, "another first number");
             }
             return Some(());

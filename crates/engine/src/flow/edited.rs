@@ -143,7 +143,7 @@ impl<F: Frame> Flow<F> {
         }
         let stream = &edited.streams[direction.reverse()];
         let edge = self.window_edge(raw, direction);
-        let ack = stream.input_ack_beside(raw.ack, edge, self.tracker.window_shift(direction));
+        let ack = stream.input_ack(raw.ack, edge);
         packet.set_ack(ack);
         let edge = stream.input_window_edge(edge);
         packet.set_window(self.window(ack, edge, direction));
@@ -168,7 +168,7 @@ impl<F: Frame> Flow<F> {
         };
         let stream = &edited.streams[direction.reverse()];
         if raw.has(Flags::ACK) && raw.ack.after(stream.edge_sent()) {
-            packet.set_ack(stream.input_ack(raw.ack));
+            packet.set_ack(stream.input_ack(raw.ack, self.window_edge(raw, direction)));
         }
         (*raw, Segment { ack: stream.output_bare(raw.ack), ..*raw })
     }
@@ -203,7 +203,7 @@ impl<F: Frame> Flow<F> {
             edited.silent = 0;
         }
         stream.acknowledge(raw.ack, edge);
-        if stream.holds_too_much(self.tracker.window_shift(direction)) {
+        if stream.holds_too_much(cx.now) {
             cx.ports.counters.edits.holds_released += 1;
             stream.release();
         }

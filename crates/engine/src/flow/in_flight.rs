@@ -26,7 +26,10 @@ impl<F: Frame> Flow<F> {
     fn sent_as(&self, direction: Direction, seq: Seq) -> Seq {
         match &self.edited {
             None => seq,
-            Some(edited) => edited.streams[direction].input_ack(seq),
+            Some(edited) => {
+                let stream = &edited.streams[direction];
+                stream.input_ack(seq, stream.window_edge())
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{Data, Policy, Verdict, Wishes};
-use tollgate_tcp::{Change, Early, EditedStream, Gap, Next, Push, Ready};
+use tollgate_tcp::{Change, Early, EditedStream, Gap, Next, Push, Ready, Receiver};
 use tollgate_wire::{Direction, Flags, Packet, PerDirection, Seq};
 
 use super::output::Turn;
@@ -226,8 +226,13 @@ impl<F: Frame> Flow<F> {
                 (streams[way].next(), streams[way].is_finished())
             };
             let mut kept = cx.retained.hand_over(&mut kept[way]);
-            let (ack, window) = (tracker.acknowledged(way), tracker.window_edge(way));
-            EditedStream::new(edge, finished, kept.as_deref_mut(), ack, window)
+            let receiver = Receiver {
+                acknowledged: tracker.acknowledged(way),
+                window_edge: tracker.window_edge(way),
+                window_max: tracker.window_max(way),
+                window_shift: tracker.window_shift(way.reverse()),
+            };
+            EditedStream::new(edge, finished, kept.as_deref_mut(), receiver)
         };
         let streams = PerDirection {
             to_server: stream(Direction::ToServer),
@@ -278,9 +283,8 @@ impl<F: Frame> Flow<F> {
             changes.iter().map(|change| change.bytes.len() as u64).sum::<u64>();
         let held = stream.held().len();
         let held_max = usize::try_from(cx.config.held.bytes).unwrap_or(usize::MAX);
-        let shift = self.tracker.window_shift(direction.reverse());
         let over = held > held_max || !cx.retained.has_room(stream.memory());
-        if held > 0 && (over || stream.holds_too_much(shift)) {
+        if held > 0 && (over || stream.holds_too_much(cx.now)) {
             counters.edits.holds_released += 1;
             stream.release();
         }

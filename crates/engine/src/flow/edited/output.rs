@@ -98,7 +98,8 @@ impl<F: Frame> Flow<F> {
         // lost its way. An old number makes the receiver tell again (RFC 9293 section 3.10.7.4).
         // So does one that sends anything new while there is no room at all, as BSD probes.
         let asks = turn == Turn::Again || stream.is_closed();
-        let probes = asks && stream.unsent_len() > 0;
+        // And one that repeats what is held for want of room: how much there is decides how that goes on.
+        let probes = asks && (stream.unsent_len() > 0 || stream.is_stuck());
         let seq = match turn {
             _ if probes => stream.acknowledged() - 1,
             Turn::First => stream.edge_sent(),
