@@ -227,10 +227,29 @@ impl Program {
         Ended { code: status.code(), stdout: self.printed(STDOUT), stderr: self.printed(STDERR) }
     }
 
+    /// All events of connections of which `phase` was told more than once.
+    pub(crate) fn twice(&self, phase: &str) -> Vec<String> {
+        let printed = self.printed(STDOUT);
+        let events = || printed.lines().filter_map(|line| Some((line, connection(line)?)));
+        let mut told = BTreeMap::new();
+        for (line, connection) in events() {
+            if line.split_whitespace().nth(1) == Some(phase) {
+                *told.entry(connection).or_insert(0) += 1;
+            }
+        }
+        let twice = |connection| told.get(connection).is_some_and(|times| *times > 1);
+        events().filter(|event| twice(event.1)).map(|event| event.0.to_owned()).collect()
+    }
+
     fn printed(&self, name: &str) -> String {
         let bytes = std::fs::read(self.directory.path().join(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
+}
+
+/// The client's end in the line of an event.
+fn connection(line: &str) -> Option<&str> {
+    Some(line.split_once(" -> ")?.0.split_whitespace().last()?)
 }
 
 impl Drop for Program {

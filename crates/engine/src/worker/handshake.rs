@@ -73,12 +73,13 @@ impl<L: Link, P: Policy> Worker<L, P> {
             return self.cross_half_open(number, Arrival { packet, port, hash }, &segment, now);
         }
         let over = record.about.zombie.is_some() || record.reset;
-        if over && segment.has(Flags::SYN) && !segment.has(Flags::ACK) {
-            self.close_half_open(number, Phase::Closed, now);
-            return self.open_handshake(Arrival { packet, port, hash }, now);
-        }
         let direction = record.about.direction(packet.headers().source);
-        if direction == Direction::ToServer && record.is_outdated_by(&segment) {
+        let outdated = direction == Direction::ToServer && record.is_outdated_by(&segment);
+        if outdated || (over && segment.has(Flags::SYN) && !segment.has(Flags::ACK)) {
+            if let Err(why) = Handshake::open(&segment) {
+                // What can open nothing ends nothing.
+                return self.ports.drop(packet.into_frame(), Reason::Invalid(why));
+            }
             self.close_half_open(number, Phase::Closed, now);
             return self.open_handshake(Arrival { packet, port, hash }, now);
         }

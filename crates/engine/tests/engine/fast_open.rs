@@ -97,6 +97,20 @@ fn another_syn_after_one_whose_payload_left_is_another_connection() {
 }
 
 #[test]
+fn a_syn_that_opens_nothing_ends_nothing() {
+    let mut gate = allowing();
+    gate.put(&syn(0, b"AAAA"));
+    // An option that is longer than the header.
+    let broken = Frame { options: vec![1, 1, 2, 9], ..Frame::client(70_000, 0, SYN, b"") };
+    assert_eq!(gate.put(&broken), []);
+    assert_eq!(gate.policy().opened, 1);
+    let answer = Frame::server(0, 5, SYN | ACK, b"");
+    assert_eq!(gate.put(&answer), [answer.crossed()]);
+    assert_eq!(gate.worker.gauges().retained_bytes, 4);
+    gate.finish();
+}
+
+#[test]
 fn payload_that_cannot_be_remembered_does_not_leave_with_the_syn() {
     let config = Config { fast_open: FastOpen::Allow, retained_direction_bytes_max: 3, ..small() };
     let mut gate = Gate::with(config);
