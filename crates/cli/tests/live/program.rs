@@ -249,7 +249,7 @@ impl Program {
 
 /// The client's end in the line of an event.
 fn connection(line: &str) -> Option<&str> {
-    Some(line.split_once(" -> ")?.0.split_whitespace().last()?)
+    line.split_once(" -> ")?.0.split_whitespace().last()
 }
 
 impl Drop for Program {
