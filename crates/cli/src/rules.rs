@@ -349,6 +349,13 @@ impl Policy for Chosen {
         }
     }
 
+    fn take_failure(&mut self) -> bool {
+        match self {
+            Self::Nothing(policy) => policy.take_failure(),
+            Self::Lua(policy) => policy.take_failure(),
+        }
+    }
+
     fn take_injected(&mut self) -> Option<Injected> {
         match self {
             Self::Nothing(policy) => policy.take_injected(),

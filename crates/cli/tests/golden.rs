@@ -15,6 +15,8 @@ use common::{ACK, FIN, PSH, RST, SYN, Talk, capture, read_capture, say, segment,
 
 const CLIENT: ([u8; 4], u16) = ([198, 18, 0, 1], 4242);
 const SERVER: ([u8; 4], u16) = ([198, 18, 1, 1], 80);
+/// Nobody's peer.
+const OTHER: ([u8; 4], u16) = ([198, 18, 1, 2], 9);
 
 fn talk() -> Talk {
     Talk::new(CLIENT, SERVER)
@@ -185,6 +187,19 @@ fn a_rule_that_fails_drops_its_connection_and_says_where() {
     let mut frames = talk.open();
     frames.push(talk.up(PSH | ACK, b"x"));
     golden("error", &frames);
+}
+
+#[test]
+fn a_connection_that_a_failed_rule_has_cost_is_nobodys_to_its_next_packets() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"x"));
+    frames.extend(talk.close());
+    // The next one is new, and dropped without a word.
+    frames.extend([talk.up(SYN, b""), talk.down(SYN | ACK, b"")]);
+    // Of packets before any connection each is told of, however many there are.
+    frames.extend((0..9).map(|_| segment(OTHER, CLIENT, 1, 1, ACK, b"")));
+    golden_with("forgotten", &frames, &[]);
 }
 
 #[test]

@@ -217,6 +217,10 @@ impl<F: Frame> Flow<F> {
             }
             let answer =
                 reset::answer(&segment, direction).filter(|rst| zombie.may_answer(rst.to, cx.now));
+            if zombie.is_lost {
+                let counters = &mut cx.ports.counters;
+                cx.rules.alert_no_connection(packet.headers(), cx.now, counters);
+            }
             cx.ports.drop(packet.into_frame(), Reason::Cause(Cause::ConnectionOver));
             if let Some(rst) = answer {
                 cx.ports.rst(&self.about, &rst);

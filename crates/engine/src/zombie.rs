@@ -9,9 +9,10 @@ use tollgate_wire::{Direction, Timestamp};
 /// Who is answered, and how often he was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Zombie {
-    /// Whether a straggler from the client is answered.
-    answers_client: bool,
-    answers_server: bool,
+    /// Whose stragglers are answered.
+    answers: Answers,
+    /// No rule has decided so, but one has failed: stragglers are told of, as of no connection.
+    pub(crate) is_lost: bool,
     answered: u8,
     /// In the second, or about that, `second`.
     stragglers: u8,
@@ -19,12 +20,27 @@ pub(crate) struct Zombie {
     last_answer: Timestamp,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    Nobody,
+    Server,
+    Both,
+}
+
 impl Zombie {
     /// What a verdict leaves behind.
     pub(crate) const fn of(verdict: Verdict, now: Timestamp) -> Self {
         Self {
-            answers_client: matches!(verdict, Verdict::Reset),
-            answers_server: matches!(verdict, Verdict::Reset | Verdict::HalfReset),
+            answers: match verdict {
+                Verdict::Reset => Answers::Both,
+                Verdict::HalfReset => Answers::Server,
+                Verdict::Accept
+                | Verdict::Shunt
+                | Verdict::Bypass
+                | Verdict::DropPacket
+                | Verdict::Drop => Answers::Nobody,
+            },
+            is_lost: false,
             answered: 0,
             stragglers: 0,
             second: 0,
@@ -50,8 +66,8 @@ impl Zombie {
     /// a window of data in flight, then few.
     pub(crate) fn may_answer(&mut self, direction: Direction, now: Timestamp) -> bool {
         let asked = match direction {
-            Direction::ToClient => self.answers_client,
-            Direction::ToServer => self.answers_server,
+            Direction::ToClient => self.answers == Answers::Both,
+            Direction::ToServer => self.answers != Answers::Nobody,
         };
         if !asked {
             return false;

@@ -234,6 +234,11 @@ impl<P: Policy> Policy for Generations<P> {
         }
     }
 
+    fn take_failure(&mut self) -> bool {
+        let all = self.older.iter_mut().chain([&mut self.current]);
+        all.map(|generation| generation.policy.take_failure()).max().unwrap_or(false)
+    }
+
     fn take_injected(&mut self) -> Option<Injected> {
         self.older
             .iter_mut()

@@ -159,6 +159,12 @@ pub trait Policy {
         let _ = (now, reports);
     }
 
+    /// Asked once a verdict has ended a connection: whether that was no decision of a rule, but its failure.
+    /// What still comes of the connection is then told of, as packets are of which no connection is known.
+    fn take_failure(&mut self) -> bool {
+        false
+    }
+
     /// Frames that the policy has made in the event that has just returned, the oldest first; asked
     /// until there is none, before the event's verdict is carried out. One made while another is on
     /// its way follows it.

@@ -120,6 +120,8 @@ pub(crate) struct Shared {
     pub(crate) injected_at: Cell<(Timestamp, u32)>,
     /// What failed in a coroutine, whose stack is gone when its error arrives outside.
     pub(crate) failure: RefCell<Option<Failure>>,
+    /// `file:line: ` of the last error that was no text.
+    pub(crate) raised: RefCell<String>,
     pub(crate) faults: RefCell<Vec<Fault>>,
     pub(crate) messages: RefCell<Vec<Log>>,
     memory_bytes_max: usize,
@@ -141,6 +143,7 @@ impl Shared {
             injected: RefCell::new(VecDeque::new()),
             injected_at: Cell::default(),
             failure: RefCell::new(None),
+            raised: RefCell::default(),
             faults: RefCell::new(Vec::new()),
             messages: RefCell::new(Vec::new()),
             memory_bytes_max,

@@ -70,6 +70,12 @@ pub(crate) enum FailureKind {
     Memory,
 }
 
+/// What Lua says when calls are nested too deeply.
+const OVERFLOW: &str = "stack overflow";
+
+/// What Lua says when an error could not be made text: its `__tostring` has failed.
+pub(crate) const UNTOLD: &str = "error in error handling";
+
 /// Name of every chunk of the prelude, to keep it out of tracebacks.
 pub(crate) const PRELUDE: &str = "tollgate";
 
@@ -87,7 +93,7 @@ impl Failure {
         } else if is_memory(error)
             || message.starts_with("not enough memory")
             // What Lua says when the handler of the first error found no memory either.
-            || (full && message.starts_with("error in error handling"))
+            || (full && message.starts_with(UNTOLD))
         {
             FailureKind::Memory
         } else {
@@ -101,9 +107,14 @@ impl Failure {
         failure
     }
 
-    /// An error inside the prelude is the fault of the script's line that called it.
-    fn place(&mut self) {
-        let Some((_, message)) = strip_location(&self.message, PRELUDE) else { return };
+    /// An error inside the prelude is the fault of the script's line that called it. Of a stack that is full
+    /// the interpreter names no line at all.
+    pub(crate) fn place(&mut self) {
+        let message = match strip_location(&self.message, PRELUDE) {
+            Some((_, message)) => message,
+            None if self.message == OVERFLOW => OVERFLOW,
+            None => return,
+        };
         let top = self.traceback.lines().next().unwrap_or_default().trim_start();
         let mut parts = top.splitn(3, ':');
         self.message = match (parts.next(), parts.next().map(str::parse::<usize>)) {

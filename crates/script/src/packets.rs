@@ -57,7 +57,18 @@ impl LuaPolicy {
             shared.budget.restart(self.settings.limits.instructions_max);
             let Err(error) = call(&self.state, from) else { break };
             let failure = self.state.failure(&error);
-            shared.reports.borrow_mut().log(now, Level::Error, "lua", failure.text());
+            let quiet = self.settings.quiet_failures;
+            let mut told = shared.reports.borrow_mut();
+            told.log(
+                now,
+                Level::Error,
+                "lua",
+                if quiet { failure.message.clone() } else { failure.text() },
+            );
+            if quiet {
+                told.log(now, Level::Debug, "lua", failure.text());
+            }
+            drop(told);
             match self.state.dispatch.at.call::<usize>(()) {
                 Ok(at) if at >= from => from = at + 1,
                 _ => break,

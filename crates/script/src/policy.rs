@@ -19,6 +19,8 @@ pub struct LuaPolicy {
     source: Arc<Source>,
     pub(crate) settings: Settings,
     lineage: Lineage,
+    /// The running event has cost its connection because a rule failed, and Haka's forms are wanted.
+    failed: bool,
 }
 
 impl LuaPolicy {
@@ -30,7 +32,13 @@ impl LuaPolicy {
     ) -> Result<Self, LoadError> {
         let state = State::load(source, settings, breathe)?;
         state.messages();
-        Ok(Self { state, source: Arc::clone(source), settings, lineage: lineage.clone() })
+        Ok(Self {
+            state,
+            source: Arc::clone(source),
+            settings,
+            lineage: lineage.clone(),
+            failed: false,
+        })
     }
 
     /// How often the rules of this worker have failed so far, those before this script's included.
@@ -88,6 +96,9 @@ impl LuaPolicy {
             self.lineage.count(&failure);
             tell(&failure, about, self.settings, &self.state);
             verdict = self.settings.on_rule_error.verdict();
+            if about.ends.is_some() {
+                self.lose(verdict);
+            }
             match self.state.dispatch.at.call::<usize>(()) {
                 // A rule that failed has its step's number, at least `from`: this ends.
                 Ok(at) if verdict == Verdict::Accept && at >= from => from = at + 1,
@@ -102,6 +113,11 @@ impl LuaPolicy {
             self.relieve(about.now, reports);
         }
         verdict
+    }
+
+    /// After a failure: Haka forgets the connection, and tells of what still comes of it.
+    fn lose(&mut self, verdict: Verdict) {
+        self.failed = verdict == Verdict::Drop && self.settings.quiet_failures;
     }
 
     /// Whether no rule wants to hear of this data.
@@ -262,6 +278,7 @@ impl Policy for LuaPolicy {
                 self.lineage.count(&failure);
                 let ends = (flow.client, flow.server);
                 tell_of_flow(&failure, flow.now, ends, self.settings, reports);
+                self.lose(self.settings.on_rule_error.verdict());
                 verdict.max(self.settings.on_rule_error.verdict())
             }
         }
@@ -275,6 +292,7 @@ impl Policy for LuaPolicy {
             self.run(About::of(flow), reports, |state, from| {
                 state.dispatch.end_connection.call((from, tag))
             });
+            self.failed = false;
         }
         if *flow.tag != 0 {
             // Cannot fail but for memory, which a later event will find full and tell of.
@@ -301,6 +319,10 @@ impl Policy for LuaPolicy {
     fn tick(&mut self, now: Timestamp, reports: &mut Reports) {
         self.state.shared.event.borrow_mut().begin_at(now);
         self.expire(now, false, reports);
+    }
+
+    fn take_failure(&mut self) -> bool {
+        std::mem::take(&mut self.failed)
     }
 
     fn take_injected(&mut self) -> Option<Injected> {

@@ -7,7 +7,7 @@ use tollgate_policy::{Interest, Log, Report};
 
 use crate::edits::{EDITS, INJECTS};
 use crate::event::Shared;
-use crate::fault::{Failure, LoadError, PRELUDE};
+use crate::fault::{Failure, LoadError, PRELUDE, UNTOLD};
 use crate::load::{OnRuleError, Settings};
 use crate::source::Source;
 use crate::{limits, native, sandbox};
@@ -269,7 +269,11 @@ fn failure(lua: &Lua, shared: &Shared, error: &mlua::Error) -> Failure {
     if let Some(failure) = shared.failure.take() {
         return failure;
     }
-    Failure::of(error, shared.budget.exceeded(), shared.memory_is_full(lua))
+    let mut failure = Failure::of(error, shared.budget.exceeded(), shared.memory_is_full(lua));
+    if failure.message == UNTOLD {
+        failure.message.insert_str(0, &shared.raised.take());
+    }
+    failure
 }
 
 fn logs(mut reports: tollgate_policy::Reports) -> Vec<Log> {

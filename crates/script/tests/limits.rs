@@ -282,3 +282,31 @@ fn flows_that_have_ended_leave_nothing_behind() {
     }
     assert!(scene.policy.used_memory_bytes() < after_warm_up.max(1 << 20) * 3, "{after_warm_up}");
 }
+
+#[test]
+fn an_error_that_names_no_line_is_told_with_one() {
+    for (body, said) in [
+        ("local function f() return 1 + f() end f()", "test.lua:2: stack overflow"),
+        (
+            "error(setmetatable({}, { __tostring = function() error('no') end }))",
+            "test.lua:2: error in error handling",
+        ),
+        (
+            "coroutine.wrap(function() local function f() return 1 + f() end f() end)()",
+            "test.lua:2: stack overflow",
+        ),
+    ] {
+        for options in ["", "options = { streamed = true }, "] {
+            let mut scene = Scene::new(&format!(
+                "haka.rule{{ hook = tcp_connection.events.receive_data, {options}eval = function(flow)\n{body}\nend }}"
+            ));
+            assert_eq!(scene.data(&[b"x"], false), Verdict::Drop);
+            let first = scene.said().remove(0);
+            assert!(
+                first.starts_with(&format!("error tcp: {said}"))
+                    || first == "error tcp: test.lua:1: stack overflow",
+                "{options}{body}: {first}"
+            );
+        }
+    }
+}

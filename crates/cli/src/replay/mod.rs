@@ -17,7 +17,7 @@ pub use stage::Stage;
 use checksums::Repair;
 
 use crate::args::ReplayArgs;
-use crate::config::{Config, Midstream};
+use crate::config::{Config, Limits, Midstream};
 use crate::events::{self, Format, Kinds, Origin, WallTime};
 use crate::rules::{Load, Rules, Terms, unfollowed};
 use crate::say;
@@ -35,7 +35,11 @@ const PROGRESS_PACKETS: u64 = 4096;
 pub fn configure(args: &ReplayArgs) -> anyhow::Result<Config> {
     let mut config = match &args.config {
         Some(path) => Config::load(path)?,
-        None => Config::default(),
+        // Haka has no bound, and here nobody is flooded: what one packet brings is printed before the next.
+        None => {
+            let limits = Limits { alerts_per_second_max: u32::MAX, ..Limits::default() };
+            Config { limits, ..Config::default() }
+        }
     };
     if let Some(midstream) = args.midstream {
         config.midstream = midstream;

@@ -43,7 +43,12 @@ impl<F: Frame> Flow<F> {
         cx: &mut Context<'_, L, P>,
         verdict: Verdict,
     ) {
+        // Asked before the end is told, which is another event.
+        let is_lost = cx.rules.policy.take_failure();
         self.finish_off(cx, verdict, Reason::Refused(verdict), phase_of(verdict));
+        if let Some(zombie) = &mut self.about.zombie {
+            zombie.is_lost = is_lost;
+        }
     }
 
     /// The same, for any `reason`.

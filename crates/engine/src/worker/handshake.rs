@@ -225,7 +225,12 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     /// Ends a half-open connection as a rule wants it.
     pub(super) fn condemn_half_open(&mut self, number: u32, verdict: Verdict, now: Timestamp) {
+        let is_lost = self.rules.policy.take_failure();
         self.finish_off_half_open(number, verdict, phase_of(verdict), now);
+        let record = self.half_open.get_mut(number);
+        if let Some(zombie) = record.and_then(|record| record.about.zombie.as_mut()) {
+            zombie.is_lost = is_lost;
+        }
     }
 
     /// The same, told as `phase`.
@@ -275,6 +280,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
         now: Timestamp,
     ) {
         let zombie = self.half_open.get_mut(number).and_then(|record| record.about.zombie.as_mut());
+        if zombie.as_ref().is_some_and(|zombie| zombie.is_lost) {
+            let counters = &mut self.ports.counters;
+            self.rules.alert_no_connection(packet.headers(), now, counters);
+        }
         let why = match zombie {
             Some(_) => Reason::Cause(Cause::ConnectionOver),
             None => Reason::Invalid(Invalid::AfterReset),

@@ -108,11 +108,31 @@ fn errors(
     )?;
     let of = Rc::clone(shared);
     native.set("exceeded", lua.create_function(move |_, ()| Ok(of.budget.exceeded()))?)?;
+    native.set(
+        "defined_at",
+        lua.create_function(|_, function: Function| {
+            let info = function.info();
+            let file = info.source.as_deref().and_then(|source| source.strip_prefix('@'));
+            Ok(file
+                .zip(info.line_defined)
+                .map_or(String::new(), |(file, line)| format!("{file}:{line}: ")))
+        })?,
+    )?;
+    // Where an error began that is no text, in case it cannot be made one.
+    let of = Rc::clone(shared);
+    native.set(
+        "raised",
+        lua.create_function(move |lua, ()| {
+            of.raised.replace(location(lua));
+            Ok(())
+        })?,
+    )?;
     let of = Rc::clone(shared);
     native.set(
         "failure",
         lua.create_function(move |lua, message: String| {
-            let failure = Failure::new(FailureKind::Error, &message, &stack(lua)?);
+            let mut failure = Failure::new(FailureKind::Error, &message, &stack(lua)?);
+            failure.place();
             of.failure.replace(Some(failure));
             Ok(())
         })?,

@@ -88,8 +88,28 @@ end
 local Connection = live_view("connection", native.connection)
 local State = live_view("state", { current = native.state })
 
+-- `flow.stream.up` and `.down`. In Haka they are the engine's own, with calls that push packets and take them
+-- out again; here a script can name them and no more: their bytes come in events.
+local Direction = {
+    __metatable = false,
+    __index = function(self, key)
+        fail(format("flow.stream.%s: '%s' is the engine's own; bytes come in receive_data", self[1], tostring(key)))
+    end,
+    __newindex = function(self) fail(format("flow.stream.%s is read-only", self[1])) end,
+    __tostring = function(self) return format("stream %s of %s", self[1], tostring(self[2])) end,
+}
+local Stream = {
+    __metatable = false,
+    fields = { "down", "up" },
+    __index = function(self, key)
+        if key == "up" or key == "down" then return setmetatable({ key, self[1] }, Direction) end
+    end,
+    __newindex = function() fail("flow.stream is read-only") end,
+}
+
 function Flow:__index(key)
     if key == "connection" then return setmetatable({ self }, Connection) end
+    if key == "stream" then return setmetatable({ self }, Stream) end
     if key == "state" then return setmetatable({ self }, State) end
     return methods[key]
 end

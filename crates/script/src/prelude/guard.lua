@@ -273,6 +273,7 @@ end
 local raw_error, raw_tonumber = error, tonumber
 function P.globals.error(message, level)
     if type(message) == "string" and #message > LONG then work(#message / BYTES) end
+    if type(message) ~= "string" then native.raised() end
     level = raw_tonumber(level) or 1
     raw_error(message, level > 0 and level + 1 or level)
 end

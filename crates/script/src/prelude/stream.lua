@@ -39,6 +39,8 @@ local function start(stream, from, eval, who, ...)
     reader.co = raw.create(function(...)
         -- The traceback must be taken in here: outside, the coroutine's stack is not to be had.
         local ok, e = raw.xpcall(eval, on_error, who, reader.iterator, ...)
+        -- On a full stack the handler above may not have come far; where the rule begins is known.
+        if e == "stack overflow" then e = native.defined_at(eval) .. e end
         if not ok then error(e, 0) end
     end)
     return reader

@@ -5,6 +5,11 @@
 ---@class haka.FlowState
 ---@field current string
 
+-- Named only: bytes come in events.
+---@class haka.Streams
+---@field up any
+---@field down any
+
 ---@class haka.Traffic
 ---@field id integer
 ---@field in_pkts integer
@@ -20,6 +25,7 @@
 ---@field dstport integer
 ---@field name string
 ---@field state haka.FlowState
+---@field stream haka.Streams
 ---@field connection haka.Traffic In is up
 ---@field [string] any
 local Flow = {}
