@@ -17,7 +17,8 @@ P.raw = {
 }
 
 -- The running event; `generation` tells its packets and data from those of earlier ones.
-P.live = { verdict = 0, generation = 0, at = 0, flow = nil, loading = true }
+-- `timers`: some are set.
+P.live = { verdict = 0, generation = 0, at = 0, index = 0, flow = nil, loading = true, timers = false }
 
 function P.fail(text)
     error(native.where() .. text, 0)

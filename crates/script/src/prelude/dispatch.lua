@@ -8,15 +8,22 @@ local type, ipairs = type, ipairs
 
 local DROP_PACKET, DROP = 1, 2
 
-local run_timers, entry_of, new_sub = P.run_timers, P.entry, P.new_sub
+local run_timers, entry_of, flow_of, new_sub = P.run_timers, P.entry, P.flow, P.new_sub
+local lend, surface = P.lend_event, P.surface
+
+local function begin_event(index)
+    live.generation, live.verdict, live.index, live.at = live.generation + 1, 0, index, 0
+    if live.ending then live.ending = false end
+    surface()
+    if live.timers then run_timers() end
+end
 
 local function begin(from, index)
-    live.at, live.index = from - 1, index
     if from == 1 then
-        live.generation = live.generation + 1
-        P.surface()
-        live.verdict, live.ending, live.frame = 0, false, nil
-        run_timers()
+        begin_event(index)
+        if live.frame then live.frame = nil end
+    else
+        live.at = from - 1
     end
     return entry_of(index)
 end
@@ -36,13 +43,14 @@ local hears_dissectors, takes_parts = false, false
 
 local function up_or_down(is_up) return is_up and "up" or "down" end
 
--- Why the data of this event cannot be changed, or false.
-local function why_not(writable)
-    if writable then return false end
-    if P.can_edit or P.pass_through then return P.read_only end
-    return P.read_only .. ": the script names no call that changes bytes; give the rule"
-        .. " options = { edits = true }"
-end
+-- What the flags of an event's data say: which way they go, whether they are the last, and whether they
+-- may be changed.
+local DIRECTION = { [0] = "down", "up", "down", "up", "down", "up", "down", "up" }
+local ENDED = { [0] = false, false, true, true, false, false, true, true }
+local WRITABLE = { [0] = false, false, false, false, true, true, true, true }
+
+-- Why the data of an event that is not writable cannot be changed.
+local why_not = P.read_only
 
 -- Nobody will want to see the bytes of a connection without a dissector, if there is no rule for all:
 -- they need not come here any more.
@@ -53,17 +61,14 @@ local function pass_over(entry, index)
     end
 end
 
-local lent = P.lent_store()
-
 -- Where rules look at bytes and do no more, nothing is kept from event to event.
 local function look_at_data(from, index, flags, offset, len)
-    local entry, list = begin(from, index), core.receive_data.list
-    local direction = flags % 2 == 1 and "up" or "down"
+    local list, direction = core.receive_data.list, DIRECTION[flags]
     if from == 1 then
-        P.lend_bytes(lent, offset, len, flags % 4 >= 2, why_not(false))
-        live.current = new_sub(lent, offset, offset + len, true)
+        begin_event(index)
+        live.current = lend(offset, len, ENDED[flags])
     end
-    local flow, current = entry.flow, live.current
+    local flow, current = flow_of(index), live.current
     for i = from, #list do
         live.at = i
         list[i].eval(flow, current, direction)
@@ -73,12 +78,11 @@ end
 
 local function receive_data(from, index, flags, offset, len, seen)
     local entry, list = begin(from, index), core.receive_data.list
-    local direction = flags % 2 == 1 and "up" or "down"
-    local ended, writable = flags % 4 >= 2, flags >= 4
+    local direction, ended = DIRECTION[flags], ENDED[flags]
     local stream
     if from == 1 then
         live.at = 1
-        stream = P.open_stream(entry, direction, offset, len, seen, ended, why_not(writable))
+        stream = P.open_stream(entry, direction, offset, len, seen, ended, not WRITABLE[flags] and why_not)
     else
         stream = entry[direction]
     end
@@ -183,5 +187,10 @@ P.dispatch = {
     -- has failed counts as one that had nothing against it.
     allow = function(can_edit, pass_through, passes_errors)
         P.can_edit, P.pass_through, P.passes_errors = can_edit, pass_through, passes_errors
+        if not can_edit and not pass_through then
+            why_not = P.read_only .. ": the script names no call that changes bytes; give the rule"
+                .. " options = { edits = true }"
+        end
+        P.lend_because(why_not)
     end,
 }

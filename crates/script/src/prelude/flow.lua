@@ -5,8 +5,9 @@ local native, fail, live = P.native, P.fail, P.live
 local setmetatable, type, format, tostring = setmetatable, type, string.format, tostring
 local rawget, rawset = rawget, rawset
 
-local flows = {}
-local methods, Flow = {}, { __metatable = false }
+-- By the connection's index: its object, and what is kept beside it where anything is.
+local flows, entries = {}, {}
+local methods, Flow = { name = "tcp_connection" }, { __metatable = false }
 local DROP, HALFRESET, RESET = 2, 3, 4
 -- No greater than to accept, so that the other rules of the event are called.
 local SHUNT = 5
@@ -65,7 +66,7 @@ methods.continue = methods.can_continue
 -- What follows the connection's bytes once the rules have seen them.
 function methods:select_next_dissector(dissector)
     current(self, "select_next_dissector")
-    local entry = live.entry
+    local entry = P.live_entry()
     entry.dissector = dissector
     if entry.unheard then
         entry.unheard = nil
@@ -119,36 +120,55 @@ function Flow:__tostring()
         self.dstport)
 end
 
--- The entry of a flow: its object, and its streams by direction. Index 0 is a flow that no later
--- event can ask for.
-function P.entry(index)
-    local entry = flows[index]
-    if not entry then
+-- The object of a flow, which the running event is about. Index 0 is a flow that no later event can ask for.
+function P.flow(index)
+    local flow = flows[index]
+    if not flow then
         local srcport, dstport = native.ports()
-        entry = {
-            flow = setmetatable({
-                srcip = P.addr(native.addr(1)), srcport = srcport,
-                dstip = P.addr(native.addr(2)), dstport = dstport, name = "tcp_connection",
-            }, Flow),
-        }
-        if index ~= 0 then flows[index] = entry end
+        flow = setmetatable({
+            srcip = P.addr(native.addr(1)), srcport = srcport,
+            dstip = P.addr(native.addr(2)), dstport = dstport,
+        }, Flow)
+        if index ~= 0 then flows[index] = flow end
     end
-    live.flow, live.entry = entry.flow, entry
-    local doom = any_doomed and rawget(entry.flow, DOOM)
+    live.flow = flow
+    local doom = any_doomed and rawget(flow, DOOM)
     if doom == SHUNT then
-        rawset(entry.flow, DOOM, nil)
+        rawset(flow, DOOM, nil)
         native.verdict(SHUNT)
     elseif doom then
         P.decide(doom)
     end
+    return flow
+end
+local flow_of = P.flow
+
+-- The entry of a flow: its object, and what is kept beside it: its streams by direction, its dissector.
+function P.entry(index)
+    local flow, entry = flow_of(index), entries[index]
+    if not entry then
+        entry = { flow = flow }
+        if index ~= 0 then entries[index] = entry end
+    end
+    live.entry = entry
     return entry
 end
 
+-- The entry of the running event's flow, if the event did without one so far.
+function P.live_entry()
+    local entry = live.entry
+    if entry and entry.flow == live.flow then return entry end
+    return P.entry(live.index)
+end
+
 function P.forget(index)
-    local entry = flows[index]
-    local dissector = entry and entry.dissector
-    local state = type(dissector) == "table" and dissector.state
-    if state and state.forget then state:forget() end
+    local entry = entries[index]
+    if entry then
+        local dissector = entry.dissector
+        local state = type(dissector) == "table" and dissector.state
+        if state and state.forget then state:forget() end
+        entries[index] = nil
+    end
     flows[index] = nil
 end
 

@@ -118,7 +118,7 @@ function methods:stream(flow, direction, options)
     if direction ~= "up" and direction ~= "down" then
         fail(format("patterns:stream: 'up' or 'down' expected, got '%s'", tostring(direction)))
     end
-    local entry = live.entry
+    local entry = P.live_entry()
     local of = entry.patterns
     if not of then
         of = { up = {}, down = {} }

@@ -229,10 +229,10 @@ function P.lent_store()
     return store
 end
 
-function P.lend_bytes(store, offset, len, ended, why)
+function P.lend_bytes(store, offset, len, ended)
     local gen = live.generation
-    store.text, store.base, store.len, store.left = nil, offset, len, offset
-    store.gen, store.lent, store.ended, store.why = gen, gen, ended, why
+    store.base, store.len, store.gen, store.lent, store.ended = offset, len, gen, gen, ended
+    if store.text then store.text = nil end
 end
 
 -- Takes in the event's bytes: `len` at position `offset` of the sender's stream, the first `seen` of

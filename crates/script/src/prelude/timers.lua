@@ -30,7 +30,7 @@ local function deal(instance)
         buckets[bucket] = list
     end
     list[#list + 1] = instance
-    if bucket < earliest then earliest = bucket end
+    if bucket < earliest then earliest, live.timers = bucket, true end
 end
 
 -- Called when an instance enters a state: its earliest timeout counts from now.
@@ -122,5 +122,5 @@ function P.run_timers()
             end
         end
     end
-    live.flow, live.timing = flow, false
+    live.flow, live.timing, live.timers = flow, false, earliest < huge
 end

@@ -280,6 +280,46 @@ for _, meta in ipairs { Sub, Buffer } do
     meta.__index, meta.__newindex = index, new_index
 end
 
+-- The bytes of an event that rules only look at: one part for each event, which is nothing but itself, so
+-- that an event makes as little garbage as can be. What other parts have in fields, it tells.
+local Lent = { __metatable = false, __tostring = text, __newindex = new_index }
+kinds[Lent] = "sub"
+local lent, lent_now = P.lent_store(), nil
+
+-- The part with the event's bytes: `len` at position `offset` of the stream.
+function P.lend_event(offset, len, ended)
+    P.lend_bytes(lent, offset, len, ended)
+    local part = setmetatable({}, Lent)
+    lent_now = part
+    return part
+end
+
+-- Says why they may not be written to.
+function P.lend_because(why) lent.why = why end
+
+function Lent:__len()
+    if self == lent_now then return lent.len end
+    return size(self)
+end
+
+function Lent:__index(key)
+    if type(key) == "number" then
+        if self ~= lent_now then return index(self, key) end
+        if key < 1 or key > lent.len then return nil end
+        return byte_at(lent, key - 1)
+    end
+    local method = methods[key]
+    if method then return method end
+    if key == "store" then return lent end
+    if key == "from" then return lent.base end
+    if key == "to" then return lent.base + lent.len end
+    if key == "epoch" then return lent.epoch end
+    if key == "lent" then return self == lent_now and lent.lent end
+    if key == "grows" then return true end
+    if key == "snap" then return false end
+    return index(self, key)
+end
+
 -- The data of a UDP packet: its payload, and for scripts that take it for the packet, that too.
 local Data = { __metatable = false, __len = size, __tostring = text }
 kinds[Data] = "sub"
