@@ -19,6 +19,10 @@ const NODE_BYTES: usize = 160;
 const UNKNOWN: u32 = u32::MAX;
 /// Bit of an entry whose step is more than a lookup.
 const SPECIAL: u32 = 1;
+/// Bit of an entry after whose step the only register is the place before its byte.
+const BEGINS: u32 = 2;
+/// Bits of an entry that are none of the row's.
+const BITS: u32 = 2;
 
 /// A program with what has been worked out of its steps: one for each worker.
 #[derive(Debug)]
@@ -27,8 +31,8 @@ pub struct Automaton {
     stepper: Stepper,
     nodes: Vec<Node>,
     ids: HashMap<Arc<List>, u32>,
-    /// For each node a row, with an entry for each class of bytes: the next node's number, doubled,
-    /// and [`SPECIAL`].
+    /// For each node a row, with an entry for each class of bytes: where the next node's row begins, and
+    /// [`BEGINS`] and [`SPECIAL`].
     table: Vec<u32>,
     /// Where the effect of each entry is, if it has one; [`UNKNOWN`] where not.
     effect_of: Vec<u32>,
@@ -53,6 +57,16 @@ pub(super) struct Node {
     pub(super) is_dead: bool,
     /// Nothing is followed but beginnings: a search may leap from here.
     pub(super) is_start: bool,
+}
+
+/// Where steps that are mere lookups have led.
+#[derive(Clone, Copy)]
+pub(super) struct Run {
+    pub(super) node: u32,
+    /// How many bytes.
+    pub(super) len: usize,
+    /// Where among them the only register was set last.
+    pub(super) begun: Option<usize>,
 }
 
 /// Where a search stands, kept between pieces: 16 bytes and a share of a list.
@@ -151,23 +165,32 @@ impl Automaton {
         }
     }
 
+    /// The number of the node whose row begins there.
+    fn node_at(&self, row: usize) -> u32 {
+        u32::try_from(row / self.stride).unwrap_or(UNKNOWN)
+    }
+
     pub(super) fn node(&self, id: u32) -> Option<&Node> {
         self.nodes.get(id as usize)
     }
 
-    /// Goes on while steps are mere lookups: gives where it stopped, before a byte whose step is not,
-    /// or at the end.
-    pub(super) fn run(&self, mut node: u32, bytes: &[u8]) -> (u32, usize) {
+    /// Goes on while steps are mere lookups, up to a byte whose step is not, or to the end. Words that could
+    /// be the beginning of a match come and go at every other byte of a text, so that it is a lookup, too,
+    /// when the only register is set or forgotten: without a branch, for nobody could predict it.
+    pub(super) fn run(&self, node: u32, bytes: &[u8]) -> Run {
         let (table, classes, stride) = (self.table.as_slice(), &self.classes, self.stride);
+        let (mut row, mut len, mut begun) = (node as usize * stride, bytes.len(), usize::MAX);
         for (at, byte) in bytes.iter().enumerate() {
             let class = classes.get(usize::from(*byte)).copied().map_or(0, usize::from);
-            let entry = table.get(node as usize * stride + class).copied().unwrap_or(UNKNOWN);
+            let entry = table.get(row + class).copied().unwrap_or(UNKNOWN);
             if entry & SPECIAL != 0 {
-                return (node, at);
+                len = at;
+                break;
             }
-            node = entry >> 1;
+            begun = if entry & BEGINS == 0 { begun } else { at };
+            row = (entry >> BITS) as usize;
         }
-        (node, bytes.len())
+        Run { node: self.node_at(row), len, begun: (begun != usize::MAX).then_some(begun) }
     }
 
     /// One step, over a byte or to the end of the stream.
@@ -185,7 +208,7 @@ impl Automaton {
         let (next, effect) = match self.table.get(at).copied() {
             Some(entry) if entry != UNKNOWN => {
                 let effect = self.effect_of.get(at).copied().unwrap_or(UNKNOWN);
-                (entry >> 1, effect)
+                (self.node_at((entry >> BITS) as usize), effect)
             }
             _ => self.work_out(node, at, byte, fuel)?,
         };
@@ -218,16 +241,21 @@ impl Automaton {
         if self.bytes_used > self.program.cache_bytes_max {
             self.forget();
         }
+        let is_light = effect.is_none()
+            || (effect.before.is_empty() && list.registers <= 1 && next.registers <= 1);
+        let begins = if effect.push { BEGINS } else { 0 };
         let next = self.intern(next);
         let effect = self.note(effect);
-        let found = self.node(next);
-        let is_special = effect != UNKNOWN
-            || found.is_none_or(|node| !node.matches.is_empty() || node.is_dead || node.is_start);
+        let is_special = !is_light
+            || self
+                .node(next)
+                .is_none_or(|node| !node.matches.is_empty() || node.is_dead || node.is_start);
+        let row = u32::try_from(next as usize * self.stride).unwrap_or(UNKNOWN >> BITS);
         // All may have been forgotten to make room, the row of `at` too.
         if self.epoch == epoch
             && let (Some(entry), Some(of)) = (self.table.get_mut(at), self.effect_of.get_mut(at))
         {
-            *entry = next << 1 | u32::from(is_special);
+            *entry = row << BITS | begins | u32::from(is_special);
             *of = effect;
         }
         Ok((next, effect))
@@ -255,11 +283,11 @@ impl Automaton {
         let row = self.stride * size_of::<u32>() * 2;
         let takes = size_of_val(&*list.threads) * 2 + row + NODE_BYTES;
         let is_full = self.bytes_used + takes > self.program.cache_bytes_max;
-        if is_full || self.nodes.len() >= (UNKNOWN >> 1) as usize {
+        if is_full || self.table.len() + self.stride >= (UNKNOWN >> BITS) as usize {
             self.forget();
         }
         self.bytes_used += takes;
-        let id = u32::try_from(self.nodes.len()).unwrap_or(UNKNOWN >> 1);
+        let id = u32::try_from(self.nodes.len()).unwrap_or(UNKNOWN);
         let list = Arc::new(list);
         let node = self.describe(&list);
         self.nodes.push(node);

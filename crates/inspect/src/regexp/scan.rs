@@ -1,6 +1,6 @@
 use smallvec::SmallVec;
 
-use super::automaton::{Automaton, Cursor, Exhausted, Stepped};
+use super::automaton::{Automaton, Cursor, Exhausted, Run, Stepped};
 use super::threads::Behind;
 
 /// Leaps by the prefilter that are tried before they are judged.
@@ -70,8 +70,9 @@ impl Scan {
         let mut at = 0;
         while !dead && at < bytes.len() {
             (node, at) = leaps.leap(automaton, node, bytes, at);
-            let (reached, ran) = automaton.run(node, bytes.get(at..).unwrap_or_default());
-            (node, at) = (reached, at + ran);
+            let run = automaton.run(node, bytes.get(at..).unwrap_or_default());
+            self.follow_run(automaton, base + at as u64, run);
+            (node, at) = (run.node, at + run.len);
             let Some(byte) = bytes.get(at) else { break };
             let stepped = automaton.step(node, Some(*byte), fuel)?;
             self.follow(base + at as u64, &stepped);
@@ -105,6 +106,21 @@ impl Scan {
         let live = self.registers.first().copied().unwrap_or(self.place);
         let from = self.best.map_or(live, |(start, _)| start.min(live));
         Found::More { from, is_certain: self.best.is_some() }
+    }
+
+    /// Takes in steps from `place` on that were mere lookups. How many registers there are, the node that they
+    /// led to tells.
+    fn follow_run(&mut self, automaton: &Automaton, place: u64, run: Run) {
+        if run.len == 0 {
+            return;
+        }
+        let count = automaton.node(run.node).map_or(0, |node| node.list.registers as usize);
+        if let (1, Some(begun)) = (count, run.begun) {
+            self.registers.clear();
+            self.registers.push(place + begun as u64);
+        }
+        self.registers.truncate(count);
+        debug_assert_eq!(self.registers.len(), count, "each register was set");
     }
 
     /// Takes in a step over the byte at `place`, or to the end of the stream there.
@@ -175,8 +191,8 @@ impl EveryScan {
         let mut at = 0;
         while at < bytes.len() {
             (node, at) = leaps.leap(automaton, node, bytes, at);
-            let (reached, ran) = automaton.run(node, bytes.get(at..).unwrap_or_default());
-            (node, at) = (reached, at + ran);
+            let run = automaton.run(node, bytes.get(at..).unwrap_or_default());
+            (node, at) = (run.node, at + run.len);
             let Some(byte) = bytes.get(at) else { break };
             let stepped = automaton.step(node, Some(*byte), fuel)?;
             let place = base + at as u64;
