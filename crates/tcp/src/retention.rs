@@ -15,13 +15,24 @@ use crate::receipts::{Receipts, digest};
 /// Keeping the frames instead costs no pass but pins a whole buffer for each segment, however small;
 /// digests of all would be smaller still, but cannot verify a segment that is cut anew, and a sender
 /// whose path MTU shrank cuts all of them anew.
-#[derive(Clone, Debug, Default)]
+///
+/// A request, and most of what people type, is one short segment, acknowledged before the next: that lies
+/// here, in one line of the cache or three, and nothing else is touched for it.
+#[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Retention {
-    /// The number of the first byte in `bytes`.
+    /// The number of the first byte that is kept.
     first: Seq,
+    /// While this is not 0 there is one segment in flight, in `short`, and `bytes` and `receipts` are empty.
+    short_len: u8,
+    /// Whether `bytes` or `receipts` have anything.
+    long: bool,
+    moved: bool,
+    /// Bytes of memory of `bytes` and `receipts`.
+    memory: usize,
+    short: [u8; SHORT_MAX],
     bytes: VecDeque<u8>,
     receipts: Receipts,
-    moved: bool,
 }
 
 /// What [`Retention::check`] found.
@@ -45,7 +56,16 @@ impl Retention {
     /// Nothing yet of a stream whose first byte has the number `start`.
     #[must_use]
     pub fn new(start: Seq) -> Self {
-        Self { first: start, moved: true, ..Self::default() }
+        Self {
+            first: start,
+            short_len: 0,
+            long: false,
+            moved: true,
+            memory: 0,
+            short: [0; SHORT_MAX],
+            bytes: VecDeque::new(),
+            receipts: Receipts::default(),
+        }
     }
 
     /// Remembers `fresh` bytes that leave at `seq` for the first time, `bytes_max` in all. What has no
@@ -58,8 +78,17 @@ impl Retention {
             // Something was skipped, or not recorded: what is before cannot be told from it.
             self.restart(seq);
         }
-        // They go first, so that the memory need not grow for both.
         let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        if self.is_empty()
+            && fresh.len() <= most
+            && let Some(short) = self.short.get_mut(..fresh.len())
+        {
+            short.copy_from_slice(fresh);
+            self.short_len = u8::try_from(fresh.len()).unwrap_or(0);
+            return;
+        }
+        self.spill();
+        // They go first, so that the memory need not grow for both.
         let over = (self.bytes.len() + fresh.len()).saturating_sub(most);
         if over > 0 {
             self.make_digests(over, key);
@@ -72,23 +101,43 @@ impl Retention {
             self.forget(fresh.len() - most);
             self.receipts.sent(self.first);
         }
+        self.measure();
     }
 
     /// Forgets what the receiver has acknowledged cumulatively.
     pub fn acknowledged(&mut self, ack: Seq) {
         let count = usize::try_from(ack.distance(self.first)).unwrap_or(0);
+        if !self.long {
+            return self.acknowledged_short(count);
+        }
         self.moved |= self.receipts.acknowledged(ack) || count > 0;
         self.forget(count.min(self.bytes.len()));
         if ack.at_or_after(self.end()) {
             self.receipts.clear();
         }
+        self.measure();
+    }
+
+    #[inline]
+    fn acknowledged_short(&mut self, count: usize) {
+        self.moved |= count > 0;
+        let len = usize::from(self.short_len);
+        let gone = count.min(len);
+        if gone < len {
+            self.short.copy_within(gone..len, 0);
+        }
+        // Neither is more than what one byte counts.
+        self.short_len = u8::try_from(len - gone).unwrap_or(0);
+        self.first += u32::try_from(gone).unwrap_or(0);
     }
 
     /// Keeps no more of the oldest segments, `bytes_max` bytes or little more, than their digests. Gives
     /// how many bytes that were. Once it is all of them, this counts as moving.
     pub fn demote(&mut self, bytes_max: usize, key: &impl BuildHasher) -> usize {
+        self.spill();
         let before = self.bytes.len();
         self.make_digests(bytes_max, key);
+        self.measure();
         if self.bytes.is_empty() {
             self.shrink_to(0);
             self.moved = true;
@@ -104,21 +153,31 @@ impl Retention {
     /// Forgets all, for a stream whose next byte has the number `start`. The memory stays, to be
     /// used again.
     pub fn restart(&mut self, start: Seq) {
-        self.bytes.clear();
-        self.receipts.clear();
+        if self.long {
+            self.bytes.clear();
+            self.receipts.clear();
+            self.long = false;
+        }
+        self.short_len = 0;
         self.first = start;
         self.moved = true;
     }
 
     /// Gives the bytes away, and the number of the first.
     pub(crate) fn take(&mut self) -> (Seq, VecDeque<u8>) {
-        (self.first, std::mem::take(&mut self.bytes))
+        self.spill();
+        let taken = (self.first, std::mem::take(&mut self.bytes));
+        self.measure();
+        taken
     }
 
     /// Gives memory back beyond what `capacity` bytes need.
     pub fn shrink_to(&mut self, capacity: usize) {
-        self.bytes.shrink_to(capacity);
-        self.receipts.shrink();
+        if self.memory > capacity {
+            self.bytes.shrink_to(capacity);
+            self.receipts.shrink();
+            self.measure();
+        }
     }
 
     /// Makes every byte of `copy` that has left before equal to what left; `key` as for
@@ -158,43 +217,67 @@ impl Retention {
         [front, back.get(..most - front.len()).unwrap_or(back)]
     }
 
-    /// Reads of each part, to have it loaded.
+    /// Reads of each part that there is, to have it loaded.
     #[inline]
     pub fn touch(&self) {
-        black_box(self.bytes.len());
-        black_box(self.receipts.is_empty());
+        // Foreseen right in nearly every case, so that it does not wait for the line.
+        if self.long {
+            black_box(self.bytes.len());
+            black_box(self.receipts.is_empty());
+        }
     }
 
-    /// Bytes of memory that it takes.
+    /// Bytes of memory that it takes besides itself.
     #[must_use]
-    pub fn memory(&self) -> usize {
-        self.bytes.capacity() + self.receipts.memory()
+    pub const fn memory(&self) -> usize {
+        self.memory
     }
 
     /// Bytes that are remembered.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        if self.long { self.bytes.len() } else { usize::from(self.short_len) }
     }
 
     /// Whether nothing is remembered, not even by its digest.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.receipts.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.short_len == 0 && !self.long
     }
 
     pub(crate) fn end(&self) -> Seq {
         // No more is remembered than a window, far below what wraps.
-        self.first + u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
+        self.first + u32::try_from(self.len()).unwrap_or(u32::MAX)
     }
 
     /// The bytes from `skip` on, in two parts.
     fn halves(&self, skip: usize) -> [&[u8]; 2] {
+        if !self.long {
+            let short = self.short.get(skip..usize::from(self.short_len));
+            return [short.unwrap_or_default(), &[]];
+        }
         let (front, back) = self.bytes.as_slices();
         [
             front.get(skip..).unwrap_or_default(),
             back.get(skip.saturating_sub(front.len())..).unwrap_or_default(),
         ]
+    }
+
+    /// The segment in `short`, if there is one, goes where others go with it.
+    fn spill(&mut self) {
+        let len = usize::from(std::mem::take(&mut self.short_len));
+        if let Some(short) = self.short.get(..len).filter(|short| !short.is_empty()) {
+            self.receipts.sent(self.first);
+            self.bytes.extend(short);
+            self.measure();
+        }
+    }
+
+    /// To be called when `bytes` or `receipts` have changed.
+    fn measure(&mut self) {
+        self.long = !self.bytes.is_empty() || !self.receipts.is_empty();
+        self.memory = self.bytes.capacity() + self.receipts.memory();
     }
 
     /// Forgets whole segments, the oldest first, `over` bytes at least if there are as many: for the
@@ -231,6 +314,14 @@ impl Retention {
     }
 }
 
+impl Default for Retention {
+    fn default() -> Self {
+        Self::new(Seq(0))
+    }
+}
+
+/// A guess: with all the rest it makes 256 bytes, and is more than most requests take.
+const SHORT_MAX: usize = 168;
 /// A guess: one segment and a half of it, below which giving back is not worth the call.
 const MEMORY_MIN: usize = 2048;
 
@@ -264,6 +355,19 @@ mod tests {
         check(&retention, Seq(3), "XXnew", Copied::Rewritten, "efnew");
         check(&retention, Seq(5), "new", Copied::Verified, "new");
         check(&retention, Seq(50), "new", Copied::Verified, "new");
+    }
+
+    /// A guard, not a goal; and a short segment's bytes lie in the line of what is asked of it.
+    #[test]
+    fn it_takes_256_bytes_and_a_short_segment_nothing_besides() {
+        assert_eq!(size_of::<Retention>(), 256);
+        assert_eq!(std::mem::offset_of!(Retention, short), 16);
+        let mut retention = Retention::new(Seq(7));
+        retention.record(Seq(7), &[9; SHORT_MAX], 1000, &KEY);
+        assert_eq!((retention.len(), retention.memory()), (SHORT_MAX, 0));
+        retention.record(retention.end(), b"more", 1000, &KEY);
+        assert_eq!(retention.len(), SHORT_MAX + 4);
+        assert!(retention.memory() > SHORT_MAX);
     }
 
     #[test]
