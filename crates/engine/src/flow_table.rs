@@ -105,6 +105,23 @@ impl<T: Keyed> FlowTable<T> {
         None
     }
 
+    /// Loads a record by its number, for it is to be looked at and perhaps closed.
+    #[inline]
+    pub fn touch(&self, number: u32) {
+        if let Some(record) = self.records.get(number) {
+            record.touch();
+        }
+    }
+
+    /// Loads the lines in which a record is indexed that is to be closed; it should have been touched a
+    /// while ago.
+    #[inline]
+    pub fn touch_index(&self, number: u32) {
+        if let Some(record) = self.records.get(number) {
+            self.touch_buckets(self.hash(record.key()));
+        }
+    }
+
     /// Loads what else the record of that number needs where data is read.
     #[inline]
     pub fn touch_for_readers(&self, number: u32) {
@@ -357,11 +374,13 @@ impl Bucket {
     }
 
     fn remove(&mut self, tag: u16, number: u32) -> bool {
-        for way in 0..WAYS {
-            if self.tag(way) == tag && self.numbers[way] == number {
+        let mut lanes = self.lanes(tag);
+        while let Some(way) = way(lanes) {
+            if self.numbers[way] == number {
                 self.set_tag(way, FREE);
                 return true;
             }
+            lanes &= lanes - 1;
         }
         false
     }

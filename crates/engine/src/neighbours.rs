@@ -24,6 +24,8 @@ pub(crate) struct Neighbours {
     /// probe always ends.
     index: Box<[u16]>,
     hasher: RandomState,
+    /// The last that was asked for: most packets of a batch come from one router.
+    last: Neighbour,
 }
 
 impl Neighbours {
@@ -32,11 +34,19 @@ impl Neighbours {
             headers: Vec::with_capacity(HEADERS_MAX),
             index: vec![u16::MAX; 2 * HEADERS_MAX].into_boxed_slice(),
             hasher,
+            last: Neighbour::UNKNOWN,
         }
     }
 
     /// The number of a header, new or known.
     pub(crate) fn intern(&mut self, header: &LinkHeader) -> Neighbour {
+        if self.get(self.last) != Some(header) {
+            self.last = self.look_up(header);
+        }
+        self.last
+    }
+
+    fn look_up(&mut self, header: &LinkHeader) -> Neighbour {
         let places = self.index.len();
         let mut place =
             usize::try_from(self.hasher.hash_one(header.as_bytes()) % places as u64).unwrap_or(0);
@@ -65,3 +75,28 @@ impl Neighbours {
 }
 
 const HEADERS_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_keeps_its_number_whoever_is_asked_for_in_between() {
+        let mut neighbours = Neighbours::new(RandomState::with_seeds(1, 2, 3, 4));
+        let header = |at: u16| {
+            let [high, low] = at.to_be_bytes();
+            LinkHeader::new([2; 6], [2, 0, 0, 0, high, low], 0x0800)
+        };
+        let most = u16::try_from(HEADERS_MAX).unwrap();
+        for at in 0..most {
+            assert_eq!(neighbours.intern(&header(at)), Neighbour(at));
+            assert_eq!(neighbours.intern(&header(at)), Neighbour(at));
+            assert_eq!(neighbours.intern(&header(at / 2)), Neighbour(at / 2));
+        }
+        for _ in 0..2 {
+            assert_eq!(neighbours.intern(&header(most)), Neighbour::UNKNOWN);
+        }
+        assert_eq!(neighbours.intern(&header(7)), Neighbour(7));
+        assert_eq!(neighbours.get(Neighbour(7)), Some(&header(7)));
+    }
+}

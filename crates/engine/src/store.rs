@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use ahash::RandomState;
+use arrayvec::ArrayVec;
 use tollgate_wire::{FlowKey, Timestamp};
 
 use crate::flow_table::{FlowTable, Keyed, Refused};
 use crate::wheel::Wheel;
+
+/// Timers that are looked at in a turn. A guess: they should cost no more than its packets.
+pub(crate) const TIMERS_MAX: usize = 128;
 
 /// Records of one kind; each has one timer.
 #[derive(Debug)]
@@ -94,9 +98,19 @@ impl<T: Keyed> Store<T> {
         self.wheel.arm(number, deadline, now);
     }
 
-    /// The next record whose timer has gone off; its timer is taken away.
-    pub(crate) fn due(&mut self, now: Timestamp) -> Option<u32> {
-        self.wheel.next(now)
+    /// Records whose timers have gone off, until `due` has as many as it has room for; their timers are
+    /// taken away. They are loaded for all of them before the first is looked at, for who has been silent for
+    /// long is in no cache.
+    pub(crate) fn due(&mut self, due: &mut ArrayVec<u32, TIMERS_MAX>, now: Timestamp) {
+        while !due.is_full()
+            && let Some(number) = self.wheel.next(now)
+        {
+            self.table.touch(number);
+            due.push(number);
+        }
+        for &number in &*due {
+            self.table.touch_index(number);
+        }
     }
 
     /// All numbers that may belong to a record.

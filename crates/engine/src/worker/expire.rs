@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use tollgate_link::Link;
 use tollgate_policy::{Phase, Policy};
 use tollgate_tcp::Timeouts;
@@ -29,11 +30,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     fn expire_flows(&mut self, now: Timestamp) -> u64 {
         let timeouts = self.timeouts(self.flows.is_pressed());
-        let mut looked_at = 0;
-        while looked_at < TIMERS_MAX
-            && let Some(number) = self.flows.due(now)
-        {
-            looked_at += 1;
+        let mut due = ArrayVec::new();
+        self.flows.due(&mut due, now);
+        for &number in &due {
             let Some(flow) = self.flows.get_mut(number) else { continue };
             flow.learn(&mut self.ports, now);
             // A clock that was set back must not keep a flow for ever.
@@ -56,7 +55,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 self.close_flow(number, None, Cause::Expired, now);
             }
         }
-        looked_at
+        due.len() as u64
     }
 
     /// While there is little room left to remember what is in flight, looks for those who keep it to
@@ -95,11 +94,9 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     fn expire_half_open(&mut self, now: Timestamp) -> u64 {
         let timeouts = self.timeouts(self.half_open.is_pressed());
-        let mut looked_at = 0;
-        while looked_at < TIMERS_MAX
-            && let Some(number) = self.half_open.due(now)
-        {
-            looked_at += 1;
+        let mut due = ArrayVec::new();
+        self.half_open.due(&mut due, now);
+        for &number in &due {
             let Some(record) = self.half_open.get_mut(number) else { continue };
             if let Some(below) = &mut record.below
                 && let Some(growth) = below.look(&mut self.ports.link)
@@ -118,7 +115,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 self.close_half_open(number, Phase::Expired, now);
             }
         }
-        looked_at
+        due.len() as u64
     }
 
     /// The timeouts that hold now: shorter ones when the table is nearly full. Every record is looked
@@ -135,5 +132,3 @@ pub(super) const GAP_LOOK: Duration = Duration::from_secs(3);
 /// How often the link is asked what has come of a connection that it lets cross or drops: so old the
 /// counts may be, and so much longer a silent one may be kept. A guess: it costs two system calls.
 pub(super) const SHUNT_LOOK: Duration = Duration::from_secs(5);
-/// A guess: a turn's timers should cost no more than its packets.
-const TIMERS_MAX: u64 = 128;

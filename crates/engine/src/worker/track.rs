@@ -127,16 +127,20 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// After a packet: if the flow's standing has changed, its timer may have to go off sooner, and
     /// its end may have to be told.
     pub(super) fn settle(&mut self, number: u32, now: Timestamp) {
+        let Some(flow) = self.flows.get_mut(number) else { return };
+        let standing = flow.standing();
+        let before = std::mem::replace(&mut flow.recorded, standing);
+        flow.look();
+        if standing != before {
+            self.settle_anew(number, before, standing, now);
+        }
+    }
+
+    fn settle_anew(&mut self, number: u32, before: Standing, standing: Standing, now: Timestamp) {
         // As soon as under pressure, which may come at any time.
         let timeouts = self.pressed;
         let (flows, mut context) = split(self, now);
         let Some(flow) = flows.get_mut(number) else { return };
-        let standing = flow.standing();
-        let before = std::mem::replace(&mut flow.recorded, standing);
-        flow.look();
-        if standing == before {
-            return;
-        }
         if standing == Standing::Live(State::TimeWait) {
             // Haka tells the end here, not when the entry goes.
             flow.end(&mut context, Phase::Closed);
