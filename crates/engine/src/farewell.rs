@@ -21,8 +21,8 @@ pub(crate) struct Farewell {
 
 impl Farewell {
     /// Takes note of RSTs that were sent; none if there were none.
-    pub(crate) fn new(rsts: ArrayVec<Rst, RSTS_MAX>, now: Timestamp) -> Option<Box<Self>> {
-        (!rsts.is_empty()).then(|| Box::new(Self { rsts, since: now, repeated: 0 }))
+    pub(crate) fn new(rsts: ArrayVec<Rst, RSTS_MAX>, now: Timestamp) -> Option<Self> {
+        (!rsts.is_empty()).then_some(Self { rsts, since: now, repeated: 0 })
     }
 
     /// When they are to be sent next, if ever.

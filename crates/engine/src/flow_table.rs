@@ -33,12 +33,13 @@ use crate::slab::Slab;
 /// A record that knows its key.
 pub trait Keyed {
     /// The connection it describes; never changes while it is in a table.
-    fn key(&self) -> &FlowKey;
+    fn key(&self) -> FlowKey;
+
+    /// Whether it describes the connection of `key`.
+    fn is(&self, key: &FlowKey) -> bool;
 
     /// Reads a byte of each cache line that a packet needs, to have them loaded.
-    fn touch(&self) {
-        black_box(self.key().is_ipv6());
-    }
+    fn touch(&self) {}
 
     /// The same of what it needs besides where its data is read.
     fn touch_for_readers(&self) {}
@@ -118,7 +119,7 @@ impl<T: Keyed> FlowTable<T> {
     #[inline]
     pub fn touch_index(&self, number: u32) {
         if let Some(record) = self.records.get(number) {
-            self.touch_buckets(self.hash(record.key()));
+            self.touch_buckets(self.hash(&record.key()));
         }
     }
 
@@ -134,7 +135,7 @@ impl<T: Keyed> FlowTable<T> {
     #[must_use]
     #[inline]
     pub fn is(&self, number: u32, key: &FlowKey) -> bool {
-        self.records.get(number).is_some_and(|record| record.key() == key)
+        self.records.get(number).is_some_and(|record| record.is(key))
     }
 
     /// The number of the record of `key`, whose hash is `hash`.
@@ -156,8 +157,8 @@ impl<T: Keyed> FlowTable<T> {
     ///
     /// The record comes back with the bound that was reached.
     pub fn open(&mut self, hash: u64, record: T) -> Result<u32, Refused<T>> {
-        debug_assert_eq!(hash, self.hash(record.key()));
-        debug_assert_eq!(self.find(hash, record.key()), None);
+        debug_assert_eq!(hash, self.hash(&record.key()));
+        debug_assert_eq!(self.find(hash, &record.key()), None);
         let number = self.records.insert(record).map_err(Refused::Full)?;
         if self.index(hash, number) {
             return Ok(number);
@@ -170,7 +171,7 @@ impl<T: Keyed> FlowTable<T> {
 
     /// Takes a record out.
     pub fn close(&mut self, number: u32) -> Option<T> {
-        let hash = self.hash(self.records.get(number)?.key());
+        let hash = self.hash(&self.records.get(number)?.key());
         let place = Place::of(hash);
         let removed = self.bucket_mut(place.first).remove(place.tag, number)
             || self.bucket_mut(place.second).remove(place.tag, number);
@@ -418,8 +419,12 @@ mod tests {
     struct Record(FlowKey, u32);
 
     impl Keyed for Record {
-        fn key(&self) -> &FlowKey {
-            &self.0
+        fn key(&self) -> FlowKey {
+            self.0
+        }
+
+        fn is(&self, key: &FlowKey) -> bool {
+            self.0 == *key
         }
     }
 

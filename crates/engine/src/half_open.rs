@@ -4,18 +4,21 @@
 //! A half-open connection that a rule refused stays here too, for its stragglers, so that a flood of
 //! *refused* SYNs is bounded in the same way.
 
+mod short;
+mod table;
+
 use std::time::Duration;
 
 use tollgate_tcp::{Handshake, Segment, Timeouts};
-use tollgate_wire::{Direction, Flags, FlowKey, PerDirection, Seq, Timestamp};
+use tollgate_wire::{Direction, Flags, PerDirection, Seq, Timestamp};
 
 use crate::below::Below;
-use crate::flow_table::Keyed;
 use crate::identity::{Identity, Standing};
 use crate::retained::Kept;
-use crate::store::Store;
 use crate::unanswered::Unanswered;
 use crate::unseen::Unseen;
+
+pub(crate) use table::HalfOpens;
 
 /// A half-open connection.
 #[derive(Debug)]
@@ -42,12 +45,6 @@ pub(crate) struct HalfOpen {
     sack_permitted: PerDirection<bool>,
 }
 
-impl Keyed for HalfOpen {
-    fn key(&self) -> &FlowKey {
-        &self.about.key
-    }
-}
-
 impl HalfOpen {
     pub(crate) fn new(about: Identity, handshake: Handshake) -> Self {
         Self {
@@ -66,7 +63,7 @@ impl HalfOpen {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        match (self.about.zombie, self.unseen) {
+        match (&self.about.zombie, self.unseen) {
             (Some(_), _) => Standing::Zombie,
             (None, Some(unseen)) => Standing::Bypassed(unseen.state()),
             (None, None) if self.reset => Standing::Live(tollgate_tcp::State::Reset),
@@ -117,16 +114,16 @@ impl Lots {
         Self(seed)
     }
 
-    /// The number of a record to give up, in a store that is full.
-    pub(crate) fn draw(&mut self, store: &Store<HalfOpen>) -> Option<u32> {
-        // In a full store every number has a record; after an index that was crowded one may be
+    /// The number of a record to give up, in a table that is full.
+    pub(crate) fn draw(&mut self, table: &HalfOpens) -> Option<u32> {
+        // In a full table every number has a record; after an index that was crowded one may be
         // missing, hence the search onwards.
-        let end = store.numbers().end;
+        let end = table.numbers().end;
         if end == 0 {
             return None;
         }
         let start = u32::try_from(self.next() % u64::from(end)).unwrap_or(0);
-        (start..end).chain(0..start).find(|number| store.get(*number).is_some())
+        (start..end).chain(0..start).find(|&number| table.has(number))
     }
 
     /// SplitMix64.

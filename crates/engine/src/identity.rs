@@ -3,19 +3,20 @@
 
 use std::time::Duration;
 
-use tollgate_link::{Frame, Port, shunt};
+use tollgate_link::{Port, shunt};
 use tollgate_policy::{self as policy, FlowId, Traffic};
 use tollgate_tcp::{State, Timeouts};
-use tollgate_wire::{Direction, Endpoint, FlowKey, Headers, Packet, PerDirection, Side, Timestamp};
+use tollgate_wire::{Direction, Endpoint, Headers, Packet, PerDirection, Side, Timestamp};
 
+use crate::key::Key;
 use crate::neighbours::{Neighbour, Neighbours};
 use crate::zombie::Zombie;
 
-/// Ordered so that what every packet reads and writes comes first, up to `traffic`: 88 bytes.
+/// Ordered so that what every packet reads and writes comes first, up to `traffic`: 80 bytes.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Identity {
-    pub(crate) key: FlowKey,
+    pub(crate) key: Key,
     /// Which endpoint of the key sent the first SYN.
     pub(crate) client: Side,
     /// `end_connection` has been told; no event follows.
@@ -34,7 +35,7 @@ pub(crate) struct Identity {
     /// Rules see no more of it than its end: it is shunted as soon as it can be, or is.
     pub(crate) released: bool,
     /// Since a rule refused the connection: what answers and absorbs its stragglers.
-    pub(crate) zombie: Option<Zombie>,
+    pub(crate) zombie: Option<Box<Zombie>>,
 }
 
 /// Which way packets go that are as nearly all are.
@@ -103,7 +104,7 @@ impl Identity {
         let (from_client, from_server) =
             if headers.source == client { (port, port.peer()) } else { (port.peer(), port) };
         Self {
-            key: headers.key,
+            key: Key::new(&headers.key),
             client,
             over: false,
             unseen: false,
@@ -133,7 +134,7 @@ impl Identity {
             Direction::ToServer => self.client,
             Direction::ToClient => self.client.other(),
         };
-        shunt::Way { port: self.routes[direction].port, key: self.key, source }
+        shunt::Way { port: self.routes[direction].port, key: self.key.full(), source }
     }
 
     /// Who sends, and to whom, in `direction`.
@@ -148,7 +149,7 @@ impl Identity {
 
     /// Counts a packet, and now and then looks again at how packets of its direction travel: routers
     /// fail over, but not for every packet.
-    pub(crate) fn received<F: Frame>(
+    pub(crate) fn received<F: AsRef<[u8]>>(
         &mut self,
         direction: Direction,
         packet: &Packet<F>,
@@ -202,7 +203,7 @@ impl Route {
         Self { neighbour: Neighbour::UNKNOWN, port, traffic_class: 0, flow_label: 0 }
     }
 
-    fn of<F: Frame>(packet: &Packet<F>, port: Port, neighbours: &mut Neighbours) -> Self {
+    fn of<F: AsRef<[u8]>>(packet: &Packet<F>, port: Port, neighbours: &mut Neighbours) -> Self {
         Self {
             neighbour: neighbours.intern(&packet.link_header()),
             port,

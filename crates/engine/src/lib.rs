@@ -23,6 +23,7 @@ mod fragments;
 mod half_open;
 mod held;
 mod identity;
+mod key;
 mod mesh;
 mod metrics;
 mod neighbours;

@@ -22,6 +22,11 @@ impl Default for Unanswered {
 }
 
 impl Unanswered {
+    /// Whether no packet was ever counted.
+    pub(crate) fn is_unused(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Counts a refused packet that travels in `direction`, when `heard` packets have come from the
     /// other end. Gives true once there are as many as `remedies` has it, for as long, with nothing
     /// heard in between; the count then begins anew.

@@ -1,3 +1,4 @@
+mod brief;
 mod terms;
 
 use tollgate_wire::{Direction, Flags, PerDirection, Seq};
@@ -5,6 +6,7 @@ use tollgate_wire::{Direction, Flags, PerDirection, Seq};
 use crate::half::Half;
 use crate::tracker::check_flags;
 use crate::{Invalid, Segment, State, Tracker};
+pub use brief::Brief;
 use terms::{Offer, Says, Terms};
 
 /// SYN-ACKs with different numbers that are remembered. SYN cookies and anycast make more than one

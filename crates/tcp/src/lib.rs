@@ -28,7 +28,7 @@ mod tracker;
 
 pub use edit_map::{EditMap, Place};
 pub use edited::{Change, EditedStream, Piece, Receiver};
-pub use handshake::{Handshake, Progress};
+pub use handshake::{Brief, Handshake, Progress};
 pub use invalid::Invalid;
 pub use reassembler::{
     Bound, Early, Forwarded, Gap, Held, Limits, Next, Payload, Push, Ready, Reassembler,

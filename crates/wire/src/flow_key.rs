@@ -156,6 +156,69 @@ impl Side {
     }
 }
 
+/// The key of a connection over IPv4, in 16 bytes: what records keep, of which there are many.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FlowKeyV4 {
+    low: u32,
+    high: u32,
+    low_port: u16,
+    high_port: u16,
+    vlans: Vlans,
+}
+
+impl FlowKeyV4 {
+    /// The endpoint on one side.
+    #[must_use]
+    #[inline]
+    pub const fn endpoint(&self, side: Side) -> Endpoint {
+        let (addr, port) = match side {
+            Side::Low => (self.low, self.low_port),
+            Side::High => (self.high, self.high_port),
+        };
+        Endpoint::new(IpAddr::V4(Ipv4Addr::from_bits(addr)), port)
+    }
+}
+
+impl FlowKey {
+    /// The same in fewer bytes; none of IPv6.
+    #[must_use]
+    #[inline]
+    pub fn short(&self) -> Option<FlowKeyV4> {
+        let address = |octets: [u8; 16]| {
+            let [.., a, b, c, d] = octets;
+            u32::from_be_bytes([a, b, c, d])
+        };
+        (!self.v6).then(|| FlowKeyV4 {
+            low: address(self.low),
+            high: address(self.high),
+            low_port: self.low_port,
+            high_port: self.high_port,
+            vlans: self.vlans,
+        })
+    }
+}
+
+impl From<FlowKeyV4> for FlowKey {
+    #[inline]
+    fn from(short: FlowKeyV4) -> Self {
+        let octets = |address: u32| (V4_MAPPED | u128::from(address)).to_be_bytes();
+        Self {
+            low: octets(short.low),
+            high: octets(short.high),
+            low_port: short.low_port,
+            high_port: short.high_port,
+            vlans: short.vlans,
+            v6: false,
+        }
+    }
+}
+
+impl fmt::Debug for FlowKeyV4 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        FlowKey::from(*self).fmt(f)
+    }
+}
+
 /// In words of 64 bits, and for IPv4 only in those that say something: it is done for every packet.
 impl Hash for FlowKey {
     #[inline]
@@ -222,6 +285,24 @@ mod tests {
             assert_eq!(from_a, from_b.other());
             assert_eq!((there.endpoint(from_a), there.endpoint(from_b)), (a, b));
         }
+    }
+
+    #[test]
+    fn the_short_key_is_the_same_key() {
+        for (a, b) in [("198.18.0.1:4000", "198.18.0.2:80"), ("1.1.1.1:2", "1.1.1.1:1")] {
+            let vlans = Vlans { outer: 7, inner: 4095 };
+            let (key, _) = FlowKey::new(endpoint(a), endpoint(b), vlans);
+            let short = key.short().unwrap();
+            assert_eq!(FlowKey::from(short), key);
+            for side in [Side::Low, Side::High] {
+                assert_eq!(short.endpoint(side), key.endpoint(side));
+            }
+            let (other, _) = FlowKey::new(endpoint(a), endpoint(b), Vlans::default());
+            assert_ne!(other.short().unwrap(), short);
+        }
+        let v6 = FlowKey::new(endpoint("[fd00::2]:80"), endpoint("[fd00::1]:80"), Vlans::default());
+        assert_eq!(v6.0.short(), None);
+        assert_eq!(size_of::<FlowKeyV4>(), 16);
     }
 
     #[test]

@@ -17,14 +17,13 @@ mod forge;
 mod output;
 
 use tollgate_link::{Frame, Link, Port};
-use tollgate_policy::{Phase, Policy, Verdict};
+use tollgate_policy::{Phase, Policy};
 use tollgate_tcp::{EditedStream, Invalid, Segment, Step};
 use tollgate_wire::{Direction, Flags, Packet, PerDirection, Seq};
 
 use super::{Context, Flow};
 use crate::counters::{Cause, Reason};
 use crate::retained::Retained;
-use crate::zombie::Zombie;
 
 /// Both streams of a connection, since one of them was changed or held.
 #[derive(Debug)]
@@ -250,7 +249,7 @@ impl<F: Frame> Flow<F> {
         if segment.has_stray_payload() {
             packet.trim(0..0, false);
         }
-        if self.reset.is_none() {
+        if !self.has_passed_reset() {
             self.raise_ttl(cx, &mut packet, direction);
         }
         let mut edited = self.edited.take();
@@ -258,7 +257,7 @@ impl<F: Frame> Flow<F> {
             packet.set_seq(edited.streams[direction].edge_sent());
         }
         cx.ports.forward(packet, port.peer());
-        self.reset.get_or_insert_with(|| Zombie::of(Verdict::Reset, cx.now));
+        self.note_reset(cx.now);
         self.close(cx, Phase::ResetByPeer, Cause::Closed);
         // Challenges and answers to them still cross, so the numbers stay; the bytes do not.
         if let Some(edited) = &mut edited {

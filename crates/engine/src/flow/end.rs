@@ -24,10 +24,24 @@ impl<F: Frame> Flow<F> {
     ) {
         if let Some(rst) = reset::answer(segment, direction)
             && self.may_speak(cx)
-            && self.reset.as_mut().is_some_and(|reset| reset.may_answer(rst.to, cx.now))
+            && self
+                .aside
+                .as_mut()
+                .and_then(|aside| aside.reset.as_mut())
+                .is_some_and(|reset| reset.may_answer(rst.to, cx.now))
         {
             cx.ports.rst(&self.about, &rst);
         }
+    }
+
+    /// A RST of an endpoint has passed.
+    pub(super) fn note_reset(&mut self, now: Timestamp) {
+        self.aside_mut().reset.get_or_insert_with(|| Zombie::of(Verdict::Reset, now));
+    }
+
+    /// Whether one has.
+    pub(super) fn has_passed_reset(&self) -> bool {
+        self.aside().is_some_and(|aside| aside.reset.is_some())
     }
 
     /// Whether the ends can be told anything in each other's names: not where segments are signed, which
@@ -80,14 +94,17 @@ impl<F: Frame> Flow<F> {
         // Nor is anybody answered later to whom nothing can be said now.
         let may_speak = self.may_speak(cx);
         let answered = if may_speak { verdict } else { Verdict::Drop };
-        self.about.zombie = Some(Zombie::of(answered, cx.now));
-        self.farewell = Farewell::new(rsts, cx.now).filter(|_| may_speak);
+        self.about.zombie = Some(Box::new(Zombie::of(answered, cx.now)));
+        let farewell = Farewell::new(rsts, cx.now).filter(|_| may_speak);
+        if self.aside.is_some() || farewell.is_some() {
+            self.aside_mut().farewell = farewell;
+        }
         self.end(cx, phase);
     }
 
     /// When RSTs are to be sent again, if ever.
     pub(crate) fn next_farewell(&self) -> Option<Timestamp> {
-        self.farewell.as_ref()?.next()
+        self.aside()?.farewell.as_ref()?.next()
     }
 
     /// Sends RSTs again whose time has come. Gives the next time, if there is one.
@@ -96,7 +113,7 @@ impl<F: Frame> Flow<F> {
         ports: &mut Ports<L>,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        let farewell = self.farewell.as_mut()?;
+        let farewell = self.aside.as_mut()?.farewell.as_mut()?;
         let before = ports.counters.rsts;
         for rst in farewell.due(now) {
             ports.rst(&self.about, rst);

@@ -10,10 +10,11 @@ use tollgate_policy::Policy;
 use tollgate_wire::{Direction, PerDirection, Seq, Timestamp};
 
 use super::promise::Promise;
-use super::{Context, Flow};
+use super::{Aside, Context, Flow};
 use crate::below::Below;
 use crate::counters::{Cause, Reason};
 use crate::remedy::{Remedy, Trouble};
+use crate::unseen::Unseen;
 
 /// What is known of the gaps of a connection, while there are any; and where it has crossed without being
 /// received, for the record has no room.
@@ -34,6 +35,18 @@ struct Stall {
     since: u32,
 }
 
+impl Aside {
+    /// Whether the connection is as if it had none.
+    fn is_unused(&self) -> bool {
+        let Self { farewell, gaps, reset, unanswered, unseen } = self;
+        farewell.is_none()
+            && *gaps == Gaps::default()
+            && reset.is_none()
+            && unanswered.is_unused()
+            && *unseen == Unseen::default()
+    }
+}
+
 impl<F: Frame> Flow<F> {
     /// Notes which streams have a gap. Gives true if one of them had none before, so that the flow's
     /// timer must go off soon.
@@ -42,7 +55,7 @@ impl<F: Frame> Flow<F> {
         let mut begins = false;
         for direction in Direction::BOTH {
             let stream = &self.streams[direction];
-            let stall = &mut self.gaps.get_or_insert_default().stalls[direction];
+            let stall = &mut self.aside.get_or_insert_default().gaps.stalls[direction];
             if stream.is_waiting() && stall.since == 0 {
                 *stall = Stall { edge: stream.next(), since: moment(now) };
                 begins = true;
@@ -60,8 +73,8 @@ impl<F: Frame> Flow<F> {
     ) -> bool {
         let mut remains = false;
         for direction in Direction::BOTH {
-            let (stream, Some(gaps)) = (&self.streams[direction], &mut self.gaps) else { break };
-            let stall = &mut gaps.stalls[direction];
+            let (stream, Some(aside)) = (&self.streams[direction], &mut self.aside) else { break };
+            let stall = &mut aside.gaps.stalls[direction];
             if stall.since == 0 {
                 continue;
             }
@@ -79,7 +92,7 @@ impl<F: Frame> Flow<F> {
             }
             remains |= self.streams[direction].is_waiting();
         }
-        self.gaps.take_if(|gaps| **gaps == Gaps::default());
+        self.aside.take_if(|aside| aside.is_unused());
         remains
     }
 
@@ -93,8 +106,8 @@ impl<F: Frame> Flow<F> {
             return;
         }
         self.let_go(cx, direction, Reason::Cause(Cause::GapTimeout));
-        if let Some(gaps) = &mut self.gaps {
-            gaps.stalls[direction] = Stall::default();
+        if let Some(aside) = &mut self.aside {
+            aside.gaps.stalls[direction] = Stall::default();
         }
     }
 }

@@ -11,7 +11,7 @@ use tollgate_tcp::Segment;
 use tollgate_wire::{Direction, Flags, Seq};
 
 use super::gap::Gaps;
-use super::{Context, Flow};
+use super::{Aside, Context, Flow};
 
 /// What was promised of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) struct Promise {
 impl<F: Frame> Flow<F> {
     /// Remembers that the sender of `direction` was told that `(start, end)` has arrived.
     pub(super) fn promise(&mut self, direction: Direction, (start, end): (Seq, Seq)) {
-        let gaps = self.gaps.get_or_insert_default();
+        let gaps = &mut self.aside_mut().gaps;
         let promise = gaps.promises[direction].get_or_insert(Promise {
             start,
             end,
@@ -40,7 +40,7 @@ impl<F: Frame> Flow<F> {
 
     pub(super) fn has_promised(&self) -> bool {
         let any = |gaps: &Gaps| Direction::BOTH.iter().any(|&way| gaps.promises[way].is_some());
-        self.gaps.as_deref().is_some_and(any)
+        self.aside().is_some_and(|aside| any(&aside.gaps))
     }
 
     /// The number up to which the receiver of `direction` has everything, as it counts.
@@ -66,7 +66,7 @@ impl<F: Frame> Flow<F> {
             Some(edited) => edited.streams[direction].edge_sent(),
             None => self.tracker.edge(direction),
         };
-        let Some(gaps) = self.gaps.as_deref_mut() else { return };
+        let Some(Aside { gaps, .. }) = self.aside.as_deref_mut() else { return };
         let Some(promise) = &mut gaps.promises[direction] else { return };
         if settled.at_or_after(promise.end) {
             gaps.promises[direction] = None;

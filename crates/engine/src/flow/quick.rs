@@ -46,16 +46,16 @@ impl<F: Frame> Flow<F> {
 
     fn is_plain(&self) -> bool {
         let streams = Direction::BOTH.map(|direction| &self.streams[direction]);
-        self.course == Course::Followed
+        // What tells most of those apart that are not.
+        self.tracker.is_plain()
+            && self.course == Course::Followed
             && !self.bypassed
             && !self.about.released
             && self.edited.is_none()
+            && self.aside().is_none_or(|aside| aside.reset.is_none() && aside.farewell.is_none())
             && !self.has_promised()
-            && self.reset.is_none()
-            && self.farewell.is_none()
             && self.about.zombie.is_none()
             && self.recorded == self.standing()
-            && self.tracker.is_plain()
             && streams.iter().all(|stream| stream.is_plain())
             && matches!(self.recorded, Standing::Live(_) | Standing::Bypassed(_))
     }

@@ -22,7 +22,12 @@ impl<F: Frame> Flow<F> {
 
     /// One that crosses uninspected; its end has been told.
     pub(crate) fn unseen(about: Identity, tracker: Tracker, unseen: Unseen) -> Self {
-        Self::on_course(about, tracker, Course::Unseen(unseen))
+        let mut flow = Self::on_course(about, tracker, Course::Unseen);
+        if unseen != Unseen::default() {
+            flow.aside_mut().unseen = unseen;
+            flow.recorded = flow.standing();
+        }
+        flow
     }
 
     fn on_course(about: Identity, tracker: Tracker, course: Course) -> Self {
@@ -46,8 +51,8 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
         port: Port,
     ) -> Option<Packet<F>> {
-        match &mut self.course {
-            Course::Unseen(unseen) => match unseen.segment(direction, segment) {
+        match self.course {
+            Course::Unseen => match self.aside_mut().unseen.segment(direction, segment) {
                 Crossing::Reopen => return Some(packet),
                 Crossing::Answered => {
                     cx.ports.drop(packet.into_frame(), Reason::Invalid(Invalid::UnexpectedSynAck));
@@ -57,7 +62,7 @@ impl<F: Frame> Flow<F> {
             },
             Course::OneSided(from) => {
                 let opens = segment.has(Flags::SYN) && !segment.has(Flags::ACK);
-                if opens || (direction != *from && is_followable(segment)) {
+                if opens || (direction != from && is_followable(segment)) {
                     return Some(packet);
                 }
                 cx.ports.counters.untracked += 1;
@@ -154,7 +159,10 @@ impl<F: Frame> Flow<F> {
             }
         }
         self.end(cx, Phase::Bypassed);
-        self.course = Course::Unseen(Unseen::default());
+        self.course = Course::Unseen;
+        if let Some(aside) = &mut self.aside {
+            aside.unseen = Unseen::default();
+        }
     }
 
     /// Whether a segment that was refused for `why` shows that the other end's packets go another way.
@@ -166,7 +174,7 @@ impl<F: Frame> Flow<F> {
     ) -> bool {
         let heard = self.about.traffic[direction.reverse()].packets;
         matches!(why, Invalid::AckBeyond | Invalid::BeyondWindow)
-            && self.unanswered.refused(direction, heard, cx.now, &cx.config.remedies)
+            && self.aside_mut().unanswered.refused(direction, heard, cx.now, &cx.config.remedies)
     }
 
     /// The packet that showed it, refused for `why`.

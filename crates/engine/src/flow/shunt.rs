@@ -7,17 +7,16 @@
 
 use tollgate_link::shunt::{Fate, NoShunt};
 use tollgate_link::{Frame, Link, Port};
-use tollgate_policy::{Phase, Policy, Verdict};
+use tollgate_policy::{Phase, Policy};
 use tollgate_tcp::{Invalid, Segment, State, Step};
 use tollgate_wire::{Direction, Flags, Packet, Timestamp};
 
-use super::{Context, Course, Flow};
+use super::{Aside, Context, Course, Flow};
 use crate::below::{Below, Growth};
 use crate::config::Shunt;
 use crate::counters::{Cause, Reason};
 use crate::ports::Ports;
 use crate::shunt_counters::Unshunted;
-use crate::zombie::Zombie;
 
 impl<F: Frame> Flow<F> {
     /// Whether it crosses or is dropped below, or would if the link could.
@@ -70,7 +69,7 @@ impl<F: Frame> Flow<F> {
     fn goes_below(&mut self, below: Option<Below>) {
         self.course = Course::Shunted;
         if below.is_some() {
-            self.gaps.get_or_insert_default().below = below;
+            self.aside_mut().gaps.below = below;
         }
     }
 
@@ -122,7 +121,7 @@ impl<F: Frame> Flow<F> {
         }
         cx.ports.forward(packet, port.peer());
         if step == Ok(Step::Reset) {
-            self.reset.get_or_insert_with(|| Zombie::of(Verdict::Reset, cx.now));
+            self.note_reset(cx.now);
             self.close(cx, Phase::ResetByPeer, Cause::Closed);
         }
         None
@@ -138,7 +137,7 @@ impl<F: Frame> Flow<F> {
 
     /// Asks the link what has come of the connection.
     pub(crate) fn learn<L: Link<Frame = F>>(&mut self, ports: &mut Ports<L>, now: Timestamp) {
-        let Some(gaps) = self.gaps.as_deref_mut() else { return };
+        let Some(Aside { gaps, .. }) = self.aside.as_deref_mut() else { return };
         let Some(below) = &mut gaps.below else { return };
         match below.look(&mut ports.link) {
             Some(growth) => self.grow(&growth, ports, now),
@@ -149,7 +148,7 @@ impl<F: Frame> Flow<F> {
 
     /// From now on everything of it is received.
     pub(crate) fn surface<L: Link<Frame = F>>(&mut self, ports: &mut Ports<L>, now: Timestamp) {
-        if let Some(below) = self.gaps.as_deref_mut().and_then(|gaps| gaps.below.take()) {
+        if let Some(below) = self.aside.as_deref_mut().and_then(|aside| aside.gaps.below.take()) {
             let growth = below.close(&mut ports.link);
             self.grow(&growth, ports, now);
         }

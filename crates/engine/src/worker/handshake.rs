@@ -32,7 +32,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let mut record = HalfOpen::new(about, handshake);
         record.note_terms(Direction::ToServer, &syn);
         let timeout = record.timeout(&self.pressed);
-        let Ok(number) = self.half_open.open(hash, record, timeout, now) else {
+        let Some(number) = self.half_open.open(hash, record, timeout, now) else {
             let full = Reason::Cause(Cause::HalfOpenFull);
             return self.ports.drop(packet.into_frame(), full);
         };
@@ -140,8 +140,14 @@ impl<L: Link, P: Policy> Worker<L, P> {
         direction: Direction,
         now: Timestamp,
     ) {
-        let tracker = handshake.establish();
-        if let Err(why) = self.may_open(number, tracker, segment, direction, now) {
+        let mut tracker = handshake.establish();
+        let step = match tracker.segment(direction, segment, now) {
+            Ok(step) => step,
+            Err(why) => {
+                return self.ports.drop(arrival.packet.into_frame(), Reason::Invalid(why));
+            }
+        };
+        if let Err(why) = self.may_open(number, &tracker, &step, segment, direction) {
             return self.ports.drop(arrival.packet.into_frame(), why);
         }
         if self.flows.is_full() {
@@ -172,7 +178,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         if let Some(flow) = flows.get_mut(number) {
             let counters = &mut context.ports.counters;
             context.rules.phase(&flow.about, Phase::Established, now, counters);
-            flow.segment(&mut context, packet, segment, direction, port, None);
+            flow.segment(&mut context, packet, segment, direction, port, Some(Ok(step)));
         }
         self.settle(number, now);
     }
@@ -181,18 +187,17 @@ impl<L: Link, P: Policy> Worker<L, P> {
     /// say. If it is refused, or would have to wait, the server has not heard the ACK: the connection is
     /// not open for it, so it must not be for us.
     fn may_open(
-        &self,
+        &mut self,
         number: u32,
-        mut tracker: Tracker,
+        tracker: &Tracker,
+        step: &Step,
         segment: &Segment,
         direction: Direction,
-        now: Timestamp,
     ) -> Result<(), Reason> {
-        let step = tracker.segment(direction, segment, now).map_err(Reason::Invalid)?;
         let Step::Data { take, .. } = step else { return Ok(()) };
         let len = take.end - take.start;
         if (segment.data_seq() + take.start).at_or_before(tracker.next(direction)) {
-            let kept = self.half_open.get(number).map_or(&None, |record| &record.kept);
+            let kept = self.half_open.get_mut(number).map_or(&None, |record| &record.kept);
             let may = !self.rules.wants_data() || self.retained.may_leave(kept, len);
             return if may { Ok(()) } else { Err(Reason::Cause(self.retained.full())) };
         }
@@ -264,7 +269,8 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let signed = record.handshake.rsts(Direction::ToClient).is_empty();
         self.retained.forget(&mut record.kept);
         let hears = !signed && !self.config.recorded_ends;
-        about.zombie = Some(Zombie::of(if hears { verdict } else { Verdict::Drop }, now));
+        let answered = if hears { verdict } else { Verdict::Drop };
+        about.zombie = Some(Box::new(Zombie::of(answered, now)));
         let state = record.handshake.state();
         self.rules.end(about, state, phase, now, &mut self.ports);
         self.arm_half_open(number, now);
@@ -326,7 +332,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     }
 
     pub(super) fn arm_half_open(&mut self, number: u32, now: Timestamp) {
-        if let Some(record) = self.half_open.get(number) {
+        if let Some(record) = self.half_open.get_mut(number) {
             let deadline = record.deadline(&self.pressed);
             self.half_open.arm(number, deadline, now);
         }

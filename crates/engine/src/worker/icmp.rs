@@ -107,7 +107,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         }
     }
 
-    fn judge(&self, error: &IcmpError, hash: u64, now: Timestamp) -> Fate {
+    fn judge(&mut self, error: &IcmpError, hash: u64, now: Timestamp) -> Fate {
         let judged = |seq: Option<_>| seq.map_or(Fate::Drop(Cause::IcmpOffWindow), Fate::Pass);
         if let Some(flow) = self.flows.find(hash, &error.key).and_then(|at| self.flows.get(at)) {
             if flow.about.zombie.is_some() {
@@ -116,7 +116,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             return judged(flow.in_flight(flow.about.direction(error.source), error.seq));
         }
         let half_open = self.half_open.find(hash, &error.key);
-        if let Some(record) = half_open.and_then(|at| self.half_open.get(at)) {
+        if let Some(record) = half_open.and_then(|at| self.half_open.get_mut(at)) {
             if record.about.zombie.is_some() {
                 return Fate::Drop(Cause::ConnectionOver);
             }

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::counters::{Cause, Counters, Reason};
 use crate::flow::{Context, Flow};
 use crate::fragments::Fragments;
-use crate::half_open::{HalfOpen, Lots};
+use crate::half_open::{HalfOpens, Lots};
 use crate::held::HeldTotal;
 use crate::identity::Standing;
 use crate::mesh::Mesh;
@@ -42,7 +42,7 @@ pub struct Worker<L: Link, P> {
     rules: Rules<P>,
     mesh: Mesh<L::Frame>,
     flows: Store<Flow<L::Frame>>,
-    half_open: Store<HalfOpen>,
+    half_open: HalfOpens,
     fragments: Fragments<L::Frame>,
     /// The timeouts for when a table is nearly full.
     pressed: Timeouts,
@@ -149,7 +149,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             rules,
             mesh,
             flows: Store::new(config.flows_max, hasher.clone()),
-            half_open: Store::new(config.half_open_max, hasher.clone()),
+            half_open: HalfOpens::new(config.half_open_max, hasher.clone()),
             fragments: Fragments::new(config.datagrams_max, config.fragments_max, hasher),
             pressed: config.timeouts.under_pressure(),
             lots: Lots::new(config.seed),

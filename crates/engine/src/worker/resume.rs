@@ -29,7 +29,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             }
         }
         for number in self.half_open.numbers() {
-            if self.half_open.get(number).is_some_and(|entry| entry.about.zombie.is_none()) {
+            if self.half_open.get_mut(number).is_some_and(|entry| entry.about.zombie.is_none()) {
                 self.close_half_open(number, Phase::Evicted, now);
             }
         }

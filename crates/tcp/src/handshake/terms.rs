@@ -23,7 +23,7 @@ bitflags! {
 }
 
 /// One SYN of the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offer {
     pub(super) isn: Seq,
     pub(super) terms: Terms,
