@@ -115,3 +115,29 @@ fn modules_beside_the_script_are_run_once() {
     assert!(edits(&text).contains(tollgate_policy::Interest::EDIT_DATA));
     assert!(Path::new(&script).exists());
 }
+
+#[test]
+fn an_error_of_luas_own_names_its_function_and_the_scripts_line() {
+    for (call, said) in [
+        ("string.format('%d', 'x')", "bad argument #2 to 'format' (number expected, got string)"),
+        ("string.rep('x', 'a')", "bad argument #2 to 'rep' (number expected, got string)"),
+        ("string.sub('x', {})", "bad argument #2 to 'sub' (number expected, got table)"),
+        ("tostring()", "bad argument #1 to 'tostring' (value expected)"),
+        ("string.upper()", "bad argument #1 to 'upper' (string expected, got no value)"),
+    ] {
+        let mut scene = Scene::new(&format!(
+            "haka.rule{{ hook = tcp_connection.events.receive_data, eval = function()
+                print(select(2, pcall(function() {call} end)))
+                print(select(2, xpcall(function()
+                    {call}
+                end, function(e) return e end)))
+                {call}
+            end }}"
+        ));
+        scene.data(&[b"x"], false);
+        let place = |line| format!("test.lua:{line}: {said}");
+        let told = scene.said();
+        assert_eq!(told[..2], [place(2), place(4)]);
+        assert_eq!(told[2], format!("error tcp: {}", place(6)));
+    }
+}

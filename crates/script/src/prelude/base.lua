@@ -53,13 +53,33 @@ function P.strict(what, fields, later)
     })
 end
 
+-- A function in place of `raw` that calls it by its own name, which is what the interpreter's messages say:
+-- `before` is called first, and what it gives goes through `after`.
+local compile = loadstring
+function P.named(name, raw, before, after)
+    local text = format("local before, after, library = ... return function(...) "
+        .. "before() return after(library.%s(...)) end", name)
+    return compile(text, "=tollgate")(before, after, { [name] = raw })
+end
+
+-- An error inside the prelude is the fault of the script's line that called it.
+local find, sub = string.find, string.sub
+local function placed(e)
+    if type(e) == "userdata" then e = tostring(e) end
+    if type(e) == "string" then
+        local _, last = find(e, "^tollgate:%d+: ")
+        if last then return native.where() .. sub(e, last + 1) end
+    end
+    return e
+end
+
 -- The error of a limit passes through every pcall, or `while true do pcall(work) end` would never
 -- end. Other errors of ours become text, as scripts expect.
 local function settle(ok, e, ...)
     if not ok then
         -- The text first: without memory nothing of ours can be called.
         if e == "not enough memory" or native.exceeded() then error(e, 0) end
-        if type(e) == "userdata" then e = tostring(e) end
+        e = placed(e)
     end
     return ok, e, ...
 end
@@ -84,15 +104,10 @@ local function leave(...)
 end
 
 -- The same function, counted.
-function P.counted(raw)
-    return function(...)
-        deeper()
-        return leave(raw(...))
-    end
-end
+function P.counted(name, raw) return P.named(name, raw, deeper, leave) end
 
 -- For the prelude's other parts, and for scripts.
-tostring = P.counted(tostring)
+tostring = P.counted("tostring", tostring)
 getfenv(1).tostring, G.tostring = tostring, tostring
 
 local function back(depth, ok, ...)
@@ -108,8 +123,7 @@ function G.xpcall(f, handler, ...)
     -- The handler of a limit's error would run with the hook still off, so without any limit.
     return settle(back(nested - base, raw_xpcall(f, function(e)
         if e == "not enough memory" or native.exceeded() then return e end
-        if type(e) == "userdata" then e = tostring(e) end
-        return handler(e)
+        return handler(placed(e))
     end, ...)))
 end
 

@@ -5,8 +5,8 @@ local native, fail = P.native, P.fail
 local type, tostring, setmetatable, select = type, tostring, setmetatable, select
 local byte, sub, rep, format = string.byte, string.sub, string.rep, string.format
 local raw_find, raw_match, raw_gmatch, raw_gsub = string.find, string.match, string.gmatch, string.gsub
-local raw_insert, raw_concat, raw_sort, raw_maxn = table.insert, table.concat, P.counted(table.sort), table.maxn
-local counted_gsub = P.counted(raw_gsub)
+local raw_insert, raw_concat, raw_sort, raw_maxn = table.insert, table.concat, P.counted("sort", table.sort), table.maxn
+local counted_gsub = P.counted("gsub", raw_gsub)
 local floor, log = math.floor, math.log
 local ipairs = ipairs
 
@@ -222,16 +222,15 @@ function string.gsub(value, pattern, with, max)
     return made(raw_concat(parts), count)
 end
 
-local function charged(raw)
-    return function(...) return made(raw(...)) end
-end
-string.format = P.counted(string.format)
+local function nothing() end
+local function charged(name, raw) return P.named(name, raw, nothing, made) end
+string.format = P.counted("format", string.format)
 for _, name in ipairs { "format", "lower", "reverse", "sub", "upper" } do
-    string[name] = charged(string[name])
+    string[name] = charged(name, string[name])
 end
 
 -- An empty string times a billion is a loop of its own.
-local long_rep = charged(rep)
+local long_rep = charged("rep", rep)
 function string.rep(value, count, between)
     if value == "" and (between == nil or between == "") then return "" end
     return long_rep(value, count, between)
