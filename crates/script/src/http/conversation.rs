@@ -377,6 +377,8 @@ fn narrow(len: u64, bytes: &[u8]) -> usize {
 #[derive(Debug, Default)]
 struct Claims {
     length: Option<u64>,
+    /// It is said more than once, each time the same.
+    is_repeated: bool,
     has_coding: bool,
     /// `chunked` is the last coding, and stands there once.
     is_chunked: bool,
@@ -388,7 +390,8 @@ fn claims(head: &Head) -> Result<Claims, Wrong> {
     let mut chunked = 0;
     for (name, value) in head.iter() {
         if name.eq_ignore_ascii_case(b"content-length") {
-            // A list of one number over and over is that number (RFC 9110 section 8.6).
+            // A list of one number over and over is that number for who does not refuse it (RFC 9110
+            // section 8.6).
             for number in value.split(|byte| *byte == b',') {
                 let number = number.trim_ascii();
                 let digits = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
@@ -397,6 +400,7 @@ fn claims(head: &Head) -> Result<Claims, Wrong> {
                 if claims.length.is_some_and(|before| before != length) {
                     return Err(length_error);
                 }
+                claims.is_repeated |= claims.length.is_some();
                 claims.length = Some(length);
             }
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
@@ -412,6 +416,7 @@ fn claims(head: &Head) -> Result<Claims, Wrong> {
 }
 
 const BOTH: Shape = Shape("Content-Length beside Transfer-Encoding");
+const REPEATED: Shape = Shape("more than one Content-Length");
 const OLD: Shape = Shape("Transfer-Encoding in HTTP/1.0");
 
 fn claims_shape(head: &Head, claims: &Claims) -> Option<Shape> {
@@ -419,6 +424,8 @@ fn claims_shape(head: &Head, claims: &Claims) -> Option<Shape> {
         Some(BOTH)
     } else if claims.has_coding && head.part(Part::Version) == b"HTTP/1.0" {
         Some(OLD)
+    } else if claims.is_repeated {
+        Some(REPEATED)
     } else {
         None
     }
@@ -433,7 +440,10 @@ fn request_body(head: &Head) -> Result<(Body, Option<Shape>), Wrong> {
         None | Some(0) => Body::None,
         Some(length) => Body::Length(length),
     };
-    Ok((body, claims_shape(head, &claims)))
+    let hosts = head.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"host")).count();
+    // Who routes by the first and who serves by the last differ (RFC 9112 section 3.2).
+    let shape = claims_shape(head, &claims);
+    Ok((body, shape.or((hosts > 1).then_some(Shape("more than one Host")))))
 }
 
 fn response_body(head: &Head, is_bodiless: bool) -> Result<(Body, Option<Shape>), Wrong> {

@@ -172,9 +172,14 @@ impl Head {
     /// What the changes do to the bytes, in order.
     pub(crate) fn splices(&self) -> Vec<Splice> {
         let mut splices = Vec::new();
-        for (range, change) in self.start.iter().zip(&self.start_changes) {
+        for (index, (range, change)) in self.start.iter().zip(&self.start_changes).enumerate() {
             if let Some(text) = change {
-                splices.push(Splice { at: range.start, out: range.len(), text: text.clone() });
+                let mut text = text.clone();
+                // Of a response without a reason the blank before it may be missing as well.
+                if index == 2 && self.is_response && range.start == self.start[1].end {
+                    text.insert(0, b' ');
+                }
+                splices.push(Splice { at: range.start, out: range.len(), text });
             }
         }
         for field in &self.fields {

@@ -132,6 +132,15 @@ fn what_is_changed_is_rewritten_and_nothing_else() {
 }
 
 #[test]
+fn a_reason_is_put_where_there_was_none() {
+    for line in ["HTTP/1.1 200", "HTTP/1.1 200 "] {
+        let mut pair = response_rule("resp.status = '404' resp.reason = 'Not here'");
+        pair.down(&format!("{line}\r\nContent-Length: 0\r\n\r\n"));
+        pair.got_down("HTTP/1.1 404 Not here\r\nContent-Length: 0\r\n\r\n");
+    }
+}
+
+#[test]
 fn a_changed_head_before_a_body_and_another_request_leaves_both_where_they_belong() {
     let mut pair = request_rule("req.headers['X-Long'] = ('x'):rep(20) req.headers.Host = nil");
     let message = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
@@ -387,6 +396,15 @@ fn what_smuggles_is_refused() {
         "POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
         "POST / HTTP/1.1\r\nContent-Length: 4, 5\r\n\r\nabcde",
+        "POST / HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nabcd",
+        "POST / HTTP/1.1\r\nContent-Length: 4, 4\r\n\r\nabcd",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nhost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked,\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 4_0\r\n\r\nabcd",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;a\rb\r\nx\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;a\nx\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nContent-Length: +4\r\n\r\nabcd",
         "POST / HTTP/1.1\r\nContent-Length: 0x4\r\n\r\nabcd",
         "POST / HTTP/1.1\r\nContent-Length:\r\n\r\nabcd",
@@ -430,6 +448,7 @@ fn what_smuggles_is_refused() {
     for text in [
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\ncontent-length: 3\r\n\r\nabcd",
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\ncontent-length: 4\r\n\r\nabcd",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabcd",
         "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
