@@ -63,7 +63,7 @@ const INTERNAL: &[(&str, &[&str])] = &[
     ("haka.Network", &["width", "mask1", "net1"]),
     ("regexp.Expression", &["compiled"]),
     ("regexp.Sink", &["search"]),
-    ("dns.Dissector", &["addproperty", "count", "receive", "waiting"]),
+    ("dns.Dissector", &["addproperty", "receive", "waiting"]),
     (
         "http.Dissector",
         &[

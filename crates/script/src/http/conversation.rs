@@ -442,8 +442,8 @@ fn request_body(head: &Head) -> Result<(Body, Option<Shape>), Wrong> {
     };
     let hosts = head.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"host")).count();
     // Who routes by the first and who serves by the last differ (RFC 9112 section 3.2).
-    let shape = claims_shape(head, &claims);
-    Ok((body, shape.or((hosts > 1).then_some(Shape("more than one Host")))))
+    let two = (hosts > 1).then_some(Shape("more than one Host"));
+    Ok((body, claims_shape(head, &claims).or(two)))
 }
 
 fn response_body(head: &Head, is_bodiless: bool) -> Result<(Body, Option<Shape>), Wrong> {

@@ -4,10 +4,12 @@
 local P = ...
 local type, tostring, ipairs, pairs = type, tostring, ipairs, pairs
 local byte, char, sub, format = string.byte, string.char, string.sub, string.format
+local find, gsub = string.find, string.gsub
 local floor, concat, setmetatable = math.floor, table.concat, setmetatable
 
--- RFC 1035 section 3.1; and more records than this no server sends over UDP.
-local NAME_MAX, RECORDS_MAX = 255, 1024
+-- RFC 1035 section 3.1, and as many pointers as such a name has labels; and more records than this no
+-- server sends over UDP.
+local NAME_MAX, POINTERS_MAX, RECORDS_MAX = 255, 127, 1024
 
 local TYPES = {
     "A", "NS", "MD", "MF", "CNAME", "SOA", "MB", "MG", "MR", "NULL", "WKS", "PTR", "HINFO", "MINFO",
@@ -22,6 +24,10 @@ for number, name in pairs(CLASSES) do CLASS_NUMBERS[name] = number end
 local DATA = {
     A = { "ip", "v4" }, AAAA = { "ip", "v6" }, NS = { "nsdname", "name" }, CNAME = { "cname", "name" },
     PTR = { "ptrdname", "name" }, TXT = { "text", "texts" },
+    -- Nobody uses these, but their names may be compressed, and would point elsewhere in a message written anew.
+    MD = { "madname", "name" }, MF = { "madname", "name" }, MB = { "madname", "name" },
+    MG = { "mgmname", "name" }, MR = { "newname", "name" },
+    MINFO = { "rmailbx", "name", "emailbx", "name" },
     MX = { "preference", 2, "exchange", "name" },
     SRV = { "priority", 2, "weight", 2, "port", 2, "target", "name" },
     SOA = {
@@ -46,35 +52,49 @@ local function number(cursor, count)
     return value
 end
 
--- A name with its dots, and without one at the end. Every pointer leads further back than the one before
--- it, so the walk ends.
-local function name(cursor)
-    local text, at, lowest, after = cursor.text, cursor.at, cursor.at, nil
-    local labels, length = {}, 0
+-- A name as text with dots; its length on the wire, without the last byte; and the place behind it. Nil if it
+-- is none. A dot inside a label is written `\.`, or "evil.example" could be said in one label, and be another
+-- name to whoever gets it. Every pointer leads further back than the name it stands in, so the walk ends; and what
+-- pointers lead to is read once in a message, however many lead there.
+local function walk(text, start, known, depth)
+    local labels, length, at = {}, 0, start
     while true do
         local size = byte(text, at + 1)
-        if not size then return nil end
-        if size >= 192 then
+        if not size or size >= 64 and size < 192 then return nil end
+        if size == 0 then
+            at = at + 1
+            break
+        elseif size >= 192 then
             local low = byte(text, at + 2)
             local target = low and size % 64 * 256 + low
-            after = after or at + 2
-            if not target or target >= lowest then return nil end
-            at, lowest = target, target
-        elseif size >= 64 then
-            return nil
-        elseif size == 0 then
-            after = after or at + 1
+            if not target or target >= start or depth == POINTERS_MAX then return nil end
+            local suffix = known[target]
+            if suffix == nil then
+                local whole, len = walk(text, target, known, depth + 1)
+                suffix = whole and { whole, len } or false
+                known[target] = suffix
+            end
+            if not suffix then return nil end
+            if suffix[1] ~= "" then labels[#labels + 1] = suffix[1] end
+            length, at = length + suffix[2], at + 2
             break
-        else
-            length = length + size + 1
-            if length > NAME_MAX or at + 1 + size > #text then return nil end
-            labels[#labels + 1] = sub(text, at + 2, at + 1 + size)
-            at = at + 1 + size
         end
+        length = length + size + 1
+        if length >= NAME_MAX or at + 1 + size > #text then return nil end
+        local label = sub(text, at + 2, at + 1 + size)
+        if find(label, "[.\\]") then label = gsub(label, "[.\\]", "\\%0") end
+        labels[#labels + 1] = label
+        at = at + 1 + size
     end
-    if after > cursor.stop then return nil end
+    if length >= NAME_MAX then return nil end
+    return concat(labels, "."), length, at
+end
+
+local function name(cursor)
+    local text, _, after = walk(cursor.text, cursor.at, cursor.names, 0)
+    if not text or after > cursor.stop then return nil end
     cursor.at = after
-    return concat(labels, ".")
+    return text
 end
 
 local read = { name = name }
@@ -114,7 +134,9 @@ local function fields(cursor, record, spec, places)
         if type(form) == "number" then value = number(cursor, form) else value = read[form](cursor) end
         if value == nil then return false end
         record[key] = value
-        places[key] = { at = at, form = form, value = value }
+        -- Texts are shown as one, but may be several.
+        local raw = form == "texts" and sub(cursor.text, at + 1, cursor.at)
+        places[key] = { at = at, form = form, value = value, raw = raw }
     end
     return true
 end
@@ -134,7 +156,9 @@ local function record(cursor, is_question)
     if stop > cursor.stop then return nil end
     local whole = cursor.stop
     cursor.stop = stop
-    local good = fields(cursor, made, DATA[made.type] or ANY_DATA, places)
+    -- An update may name records without any data (RFC 2136 section 2.5).
+    local spec = made.length > 0 and DATA[made.type] or ANY_DATA
+    local good = fields(cursor, made, spec, places)
     cursor.stop = whole
     if not good or cursor.at ~= stop then return nil end
     return made, places
@@ -154,7 +178,7 @@ end
 
 -- The message in `text`, and what is to be known for changing it; or nil and what is wrong.
 function P.read_dns(text)
-    local cursor = { text = text, at = 0, stop = #text }
+    local cursor = { text = text, at = 0, stop = #text, names = {} }
     local message, original = setmetatable({}, RESULT), { sections = {} }
     message.id = number(cursor, 2)
     local word = number(cursor, 2)
@@ -198,15 +222,40 @@ function put.texts(out, value)
     end
 end
 
+-- The first label as bytes, and the rest of a name; a dot behind `\` separates nothing.
+local function split_name(value)
+    if not find(value, "\\", 1, true) then return value:match("^([^.]*)%.?(.*)$") end
+    local parts, at = {}, 1
+    while at <= #value do
+        local letter = sub(value, at, at)
+        if letter == "." then return concat(parts), sub(value, at + 1) end
+        if letter == "\\" then
+            at = at + 1
+            letter = sub(value, at, at)
+        end
+        parts[#parts + 1] = letter
+        at = at + 1
+    end
+    return concat(parts), ""
+end
+
 -- Names that were written before are pointed at (RFC 1035 section 4.1.4).
 function put.name(out, value)
     value = tostring(value)
+    local length = 0
+    local whole = value
+    while value ~= "" do
+        local label, rest = split_name(value)
+        length = length + #label + 1
+        if #label < 1 or #label > 63 or length >= NAME_MAX then P.fail(format("dns: '%s' is no name", whole)) end
+        value = rest
+    end
+    value = whole
     while value ~= "" do
         local known = out.names[value]
         if known then return out:number(0xc000 + known, 2) end
         if out.len < 0x4000 then out.names[value] = out.len end
-        local label, rest = value:match("^([^.]*)%.?(.*)$")
-        if #label < 1 or #label > 63 then P.fail(format("dns: '%s' is no name", value)) end
+        local label, rest = split_name(value)
         out:number(#label, 1)
         out:text(label)
         value = rest
@@ -239,16 +288,23 @@ local function new_out() return setmetatable({ parts = {}, len = 0, names = {} }
 local function type_number(value) return TYPE_NUMBERS[value] or value end
 local function class_number(value) return CLASS_NUMBERS[value] or value end
 
-local function write_fields(out, from, spec)
+local function write_fields(out, from, spec, places)
     for i = 1, #spec, 2 do
         local key, form = spec[i], spec[i + 1]
-        local value = from[key]
+        local value, was = from[key], places[key]
         if value == nil then P.fail(format("dns: a record has no '%s'", key)) end
-        if type(form) == "number" then out:number(value, form) else put[form](out, value) end
+        if type(form) == "number" then
+            out:number(value, form)
+        elseif was and was.raw and was.value == value then
+            out:text(was.raw)
+        else
+            put[form](out, value)
+        end
     end
 end
 
-local function write_record(out, from, is_question)
+-- `places` are those of the record that this one was, or nothing.
+local function write_record(out, from, is_question, places)
     put.name(out, from.name)
     out:number(type_number(from.type), 2)
     out:number(class_number(from.class or "IN"), 2)
@@ -257,18 +313,23 @@ local function write_record(out, from, is_question)
     local at = #out.parts + 1
     out:number(0, 2)
     local before = out.len
-    write_fields(out, from, DATA[from.type] or ANY_DATA)
+    local spec = DATA[from.type]
+    if not spec or from.data and from[spec[1]] == nil then spec = ANY_DATA end
+    write_fields(out, from, spec, places)
     local len = out.len - before
     out.parts[at] = char(floor(len / 256) % 256, len % 256)
 end
 
-local function write(message)
-    local out = new_out()
+local function write(message, original)
+    local out, places = new_out(), {}
+    for _, list in pairs(original.sections) do
+        for _, each in ipairs(list) do places[each.record] = each end
+    end
     out:number(message.id, 2)
     out:number(flags_of(message), 2)
     for _, section in ipairs(SECTIONS) do out:number(#message[section], 2) end
     for _, section in ipairs(SECTIONS) do
-        for _, each in ipairs(message[section]) do write_record(out, each, section == "question") end
+        for _, each in ipairs(message[section]) do write_record(out, each, section == "question", places[each] or {}) end
     end
     return concat(out.parts)
 end
@@ -311,7 +372,7 @@ end
 -- Puts what rules have changed in a message into the payload that it was read from.
 function P.write_dns(message, original, payload)
     local changes = in_place(message, original)
-    if not changes then return payload:replace(P.vbuffer_from(write(message))) end
+    if not changes then return payload:replace(P.vbuffer_from(write(message, original))) end
     for _, change in ipairs(changes) do
         payload:sub(change[1], #change[2]):setfixedstring(change[2])
     end

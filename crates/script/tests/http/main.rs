@@ -445,6 +445,10 @@ fn what_smuggles_is_refused() {
         );
         pair.got_up("");
     }
+}
+
+#[test]
+fn responses_that_two_clients_read_in_two_ways_are_refused() {
     for text in [
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\ncontent-length: 3\r\n\r\nabcd",

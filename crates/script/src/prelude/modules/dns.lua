@@ -2,8 +2,24 @@
 local P, set = ...
 local fail, type, format = P.fail, type, string.format
 
--- Questions that wait for their answer, for each connection; with more of them all are forgotten.
-local WAITING_MAX = 1024
+-- Questions wait for their answers in a ring, those of all connections together: who asks much, or in long
+-- messages, makes the oldest be forgotten, and fills no memory. The weight of one is that of its records,
+-- each of which takes five bytes at least, and some 200 here; so all of them are 40 MB at most.
+local WAITING_MAX, MESSAGE_WEIGHT, RECORD_BYTES = 196608, 9, 5
+local ring, first, last, waiting = {}, 1, 0, 0
+
+local function wait_for(self, query, bytes)
+    local weight = MESSAGE_WEIGHT + math.ceil(bytes / RECORD_BYTES)
+    last, waiting = last + 1, waiting + weight
+    ring[last] = { self.waiting, query.id, query, weight }
+    self.waiting[query.id] = query
+    while waiting > WAITING_MAX do
+        local list, id, old, weighed = unpack(ring[first])
+        ring[first] = nil
+        first, waiting = first + 1, waiting - weighed
+        if list[id] == old then list[id] = nil end
+    end
+end
 
 local Dns = P.new_dissector { type = P.UdpFlowDissector, name = "dns" }
 Dns:register_event("query")
@@ -11,7 +27,7 @@ Dns:register_event("response")
 
 function Dns.method:__init(flow)
     P.class.super(Dns).__init(self, flow)
-    self.waiting, self.count = {}, 0
+    self.waiting = {}
 end
 
 local function refuse(self, description)
@@ -31,10 +47,9 @@ function Dns.method:receive(payload, direction)
         return refuse(self, direction == "down" and "dns: unexpected query" or "dns: unexpected response")
     end
     if direction == "up" then
-        self.count = self.count + 1
-        if self.count > WAITING_MAX then self.waiting, self.count = {}, 1 end
-        self.waiting[message.id] = message
         if not self:trigger("query", message) then return end
+        -- By the number that it leaves with.
+        wait_for(self, message, #payload)
     else
         local query = self.waiting[message.id]
         if not query then return refuse(self, "dns: mismatching response") end
