@@ -97,7 +97,7 @@ fn text() -> Vec<u8> {
 }
 
 /// Cases in Lua: traffic, name, script.
-const SCRIPTS: [(Traffic, &str, &str); 9] = [
+const SCRIPTS: [(Traffic, &str, &str); 10] = [
     (
         Traffic::Small,
         "Lua: empty",
@@ -109,6 +109,12 @@ const SCRIPTS: [(Traffic, &str, &str); 9] = [
         "haka.rule{ hook = tcp_connection.events.receive_data, eval = function(flow, current, dir)
             if flow.dstport == 80 and dir == 'up' and #current > 4 and current[1] == 77 then flow:drop() end
         end }",
+    ),
+    (
+        Traffic::Small,
+        "Lua: match on another port",
+        "haka.rule{ hook = tcp_connection.events.receive_data, match = { dstport = 8080 },
+        eval = function(flow) flow:drop() end }",
     ),
     (
         Traffic::Small,

@@ -97,6 +97,10 @@ fn names_that_modules_and_what_calls_give_do_not_have_are_found() {
             "F2: unknown key 'descripton' in haka.AlertFields; did you mean description / F2: unknown key 'refs' in haka.AlertMethod; did you mean ref",
         ),
         (
+            "haka.rule{ hook = tcp_connection.events.receive_data,\nmatch = { dstprot = 80 }, eval = function() end }",
+            "F2: unknown key 'dstprot' in haka.Match; did you mean dstport",
+        ),
+        (
             "haka.rule{ hook = tcp_connection.events.receive_data,\noptions = { streamd = true }, eval = function() end }",
             "F2: unknown key 'streamd' in haka.RuleOptions; did you mean streamed",
         ),

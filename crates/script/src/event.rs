@@ -10,6 +10,7 @@ use tollgate_wire::{Endpoint, PerDirection, Timestamp};
 
 use crate::collector::Collector;
 use crate::fault::{Failure, Fault};
+use crate::heads::Heads;
 use crate::limits::{Breath, Budget};
 use crate::skips::Skips;
 
@@ -112,6 +113,9 @@ pub(crate) struct Shared {
     pub(crate) edits: RefCell<Vec<Edit>>,
     pub(crate) hold_from: Cell<Option<u64>>,
     pub(crate) skips: RefCell<Skips>,
+    pub(crate) heads: RefCell<Heads>,
+    /// Whether a timeout has ever decided about a connection.
+    pub(crate) is_doomed: Cell<bool>,
     /// What stands in place of the event's frame, if rules have changed it.
     pub(crate) frame: RefCell<Option<Vec<u8>>>,
     /// Frames that rules have made, the oldest first.
@@ -139,6 +143,8 @@ impl Shared {
             edits: RefCell::new(Vec::new()),
             hold_from: Cell::new(None),
             skips: RefCell::default(),
+            heads: RefCell::default(),
+            is_doomed: Cell::new(false),
             frame: RefCell::new(None),
             injected: RefCell::new(VecDeque::new()),
             injected_at: Cell::default(),

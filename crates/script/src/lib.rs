@@ -24,6 +24,7 @@ mod collector;
 mod edits;
 mod event;
 mod fault;
+mod heads;
 mod http;
 mod limits;
 mod lineage;

@@ -7,6 +7,7 @@ use tollgate_policy::{
 use tollgate_wire::{Direction, Endpoint, IpVersion, Timestamp};
 
 use crate::fault::{Failure, FailureKind, LoadError};
+use crate::heads::{self, Hook};
 use crate::lineage::{Lineage, RuleErrors};
 use crate::load::Settings;
 use crate::source::Source;
@@ -120,6 +121,17 @@ impl LuaPolicy {
         self.failed = verdict == Verdict::Drop && self.settings.quiet_failures;
     }
 
+    /// Which rules are asked in an event of `flow`; `None` if no one need hear of it.
+    fn chosen(&self, hook: Hook, flow: &Flow<'_>, direction: Option<Direction>) -> Option<u64> {
+        let shared = &self.state.shared;
+        let choice = shared.heads.borrow_mut().choose(hook, flow, direction);
+        // Dissectors follow the data of connections that no rule asks for, and what a timeout has decided
+        // about a connection is carried out by its next event.
+        let must_enter =
+            (hook == Hook::ReceiveData && self.state.follows_dissectors) || shared.is_doomed.get();
+        (choice != heads::NOBODY || must_enter).then_some(choice)
+    }
+
     /// Whether no rule wants to hear of this data.
     fn passes_over(&self, tag: u32, data: &Data<'_>, direction: Direction) -> bool {
         if self.state.looks_only {
@@ -222,11 +234,14 @@ impl Policy for LuaPolicy {
         packet: &PacketView<'_>,
         reports: &mut Reports,
     ) -> Verdict {
+        let Some(choice) = self.chosen(Hook::NewConnection, flow, None) else {
+            return Verdict::Accept;
+        };
         self.enter(flow, reports);
         self.state.shared.event.borrow_mut().packet(packet.frame);
         let (tag, (ip, version, tcp, end)) = (*flow.tag, places(packet));
         self.run(About::of(flow), reports, |state, from| {
-            state.dispatch.new_connection.call((from, tag, true, ip, version, tcp, end))
+            state.dispatch.new_connection.call((from, tag, choice, true, ip, version, tcp, end))
         })
     }
 
@@ -237,12 +252,15 @@ impl Policy for LuaPolicy {
         direction: Direction,
         reports: &mut Reports,
     ) -> Verdict {
+        let Some(choice) = self.chosen(Hook::ReceivePacket, flow, Some(direction)) else {
+            return Verdict::Accept;
+        };
         self.enter(flow, reports);
         self.state.shared.event.borrow_mut().packet(packet.frame);
         let (tag, (ip, version, tcp, end)) = (*flow.tag, places(packet));
         let is_up = direction == Direction::ToServer;
         self.run(About::of(flow), reports, |state, from| {
-            state.dispatch.receive_packet.call((from, tag, is_up, ip, version, tcp, end))
+            state.dispatch.receive_packet.call((from, tag, choice, is_up, ip, version, tcp, end))
         })
     }
 
@@ -256,6 +274,9 @@ impl Policy for LuaPolicy {
         if self.passes_over(*flow.tag, data, direction) {
             return Verdict::Accept;
         }
+        let Some(choice) = self.chosen(Hook::ReceiveData, flow, Some(direction)) else {
+            return Verdict::Accept;
+        };
         self.enter(flow, reports);
         self.state.shared.event.borrow_mut().data(data);
         // One number costs less than three booleans.
@@ -266,7 +287,7 @@ impl Policy for LuaPolicy {
         let seen = data.fresh_from() - data.offset();
         let verdict = self.run(About::of(flow), reports, |state, from| {
             let (tag, flags, offset, len) = stretch;
-            state.dispatch.receive_data.call((from, tag, flags, offset, len, seen))
+            state.dispatch.receive_data.call((from, tag, choice, flags, offset, len, seen))
         });
         if verdict.ends_flow() {
             return verdict;
@@ -285,12 +306,14 @@ impl Policy for LuaPolicy {
     }
 
     fn end_connection(&mut self, flow: &mut Flow<'_>, reports: &mut Reports) {
-        if self.state.hears_end {
+        if self.state.hears_end
+            && let Some(choice) = self.chosen(Hook::EndConnection, flow, None)
+        {
             self.enter(flow, reports);
             let tag = *flow.tag;
             // The connection is over: whatever a failing rule would have done to it is done.
             self.run(About::of(flow), reports, |state, from| {
-                state.dispatch.end_connection.call((from, tag))
+                state.dispatch.end_connection.call((from, tag, choice))
             });
             self.failed = false;
         }

@@ -13,7 +13,7 @@ use crate::source::Source;
 use crate::{limits, native, sandbox};
 
 /// The prelude, in the order in which its parts need each other.
-const PARTS: [&str; 36] = [
+const PARTS: [&str; 37] = [
     include_str!("prelude/base.lua"),
     include_str!("prelude/guard.lua"),
     include_str!("prelude/address.lua"),
@@ -26,6 +26,7 @@ const PARTS: [&str; 36] = [
     include_str!("prelude/flow.lua"),
     include_str!("prelude/time.lua"),
     include_str!("prelude/packet.lua"),
+    include_str!("prelude/head.lua"),
     include_str!("prelude/rule.lua"),
     include_str!("prelude/class.lua"),
     include_str!("prelude/grammar/result.lua"),
@@ -82,6 +83,8 @@ pub(crate) struct State {
     /// Whether rules look at the bytes of an event and keep none: of an event without any they hear
     /// nothing.
     pub(crate) looks_only: bool,
+    /// Whether dissectors may follow connections.
+    pub(crate) follows_dissectors: bool,
     /// Whether any rule listens to `end_connection`.
     pub(crate) hears_end: bool,
     /// Whether any rule listens to `haka.events.exiting`.
@@ -214,6 +217,7 @@ impl State {
             interest,
             keeps_flows,
             looks_only,
+            follows_dissectors: hears("dissectors")?,
             hears_end,
             hears_exit: hears("exiting")?,
             follows_connections,

@@ -13,7 +13,7 @@ use tollgate_wire::Direction;
 
 #[test]
 fn every_example_of_the_rules_page_runs_without_an_error() {
-    every_example_runs("rules.md", 13);
+    every_example_runs("rules.md", 14);
 }
 
 #[test]

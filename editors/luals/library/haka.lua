@@ -12,9 +12,20 @@
 ---@field streamed? boolean Run `eval` as a coroutine over the stream: it gets an iterator, and its reads wait
 ---@field edits? boolean The rule may change or hold bytes, though no call in the script says so
 
+---@alias haka.Place ipv4.Addr|ipv6.Addr|haka.Network|string
+
+--- Which connections a rule is for, by what their flow has; for any other its `eval` is not called.
+---@class (exact) haka.Match
+---@field srcip? haka.Place|haka.Place[] An address or network, or several
+---@field dstip? haka.Place|haka.Place[]
+---@field srcport? integer|string|(integer|string)[] A port or a range like "8000-8080", or several
+---@field dstport? integer|string|(integer|string)[]
+---@field direction? haka.Direction In receive_packet and receive_data: one direction only
+
 ---@class (exact) haka.Rule<F>
 ---@field hook haka.Event<F> The event to listen to
 ---@field on? haka.Event<F> Another name for `hook`
+---@field match? haka.Match In events of `tcp_connection`: which connections the rule is for
 ---@field eval F Called for each event
 ---@field options? haka.RuleOptions
 ---@field name? string
@@ -25,6 +36,7 @@
 ---@class (exact) haka.RuleGroup<F>
 ---@field hook haka.Event<F>
 ---@field on? haka.Event<F>
+---@field match? haka.Match In events of `tcp_connection`: which connections the group is for
 ---@field init? F Called first
 ---@field continue? haka.Continue<F> Called behind each rule: whether the next one is asked
 ---@field final? F Called last, if no rule has stopped the group

@@ -53,6 +53,15 @@ group:rule{
     end
 }
 
+-- What `match` says beforehand is asked without Lua: a connection that no rule is for costs nothing.
+haka.rule{
+    hook = tcp_connection.events.receive_data,
+    match = { dstport = 80, dstip = servers, direction = "up" },
+    eval = function(flow, current, direction)
+        if current:asstring():find("/etc/passwd", 1, true) then flow:reset() end
+    end
+}
+
 -- At the end of each connection, whatever became of it.
 haka.rule{
     hook = tcp_connection.events.end_connection,

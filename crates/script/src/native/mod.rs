@@ -5,6 +5,7 @@
 mod bytes;
 mod flow;
 pub(crate) mod frame;
+mod heads;
 mod http;
 mod limits;
 mod matching;
@@ -46,6 +47,7 @@ pub(crate) fn table(
     bytes::add(lua, &native, shared)?;
     modules::add(lua, &native, source)?;
     flow::add(lua, &native, shared)?;
+    heads::add(lua, &native, shared)?;
     frame::add(lua, &native, shared)?;
     report::add(lua, &native, shared)?;
     http::add(lua, &native, shared)?;

@@ -23,6 +23,17 @@ local function version(value)
     return meta == Addr4 and 4 or meta == Addr6 and 6 or nil
 end
 
+-- The words of an address: one, or four; nil of anything else.
+function P.address_words(value)
+    local kind = version(value)
+    if kind == 4 then return value.packed end
+    if kind == 6 then return value[1], value[2], value[3], value[4] end
+end
+
+function P.is_network(value)
+    return type(value) == "table" and raw_metatable(value) == Network
+end
+
 local function same(x, y)
     if version(x) ~= version(y) then return false end
     for i = 1, 4 do

@@ -9,7 +9,13 @@ local type, ipairs = type, ipairs
 local DROP_PACKET, DROP = 1, 2
 
 local run_timers, entry_of, flow_of, new_sub = P.run_timers, P.entry, P.flow, P.new_sub
-local lend, surface = P.lend_event, P.surface
+local lend, surface, chosen = P.lend_event, P.surface, P.chosen
+local ALL = 0
+
+-- The rules of an event that are to be asked.
+local function asked(event, choice)
+    return choice == ALL and event.list or chosen(event.list, choice)
+end
 
 local function begin_event(index)
     live.generation, live.verdict, live.index, live.at = live.generation + 1, 0, index, 0
@@ -62,8 +68,8 @@ local function pass_over(entry, index)
 end
 
 -- Where rules look at bytes and do no more, nothing is kept from event to event.
-local function look_at_data(from, index, flags, offset, len)
-    local list, direction = core.receive_data.list, DIRECTION[flags]
+local function look_at_data(from, index, choice, flags, offset, len)
+    local list, direction = asked(core.receive_data, choice), DIRECTION[flags]
     if from == 1 then
         begin_event(index)
         live.current = lend(offset, len, ENDED[flags])
@@ -76,8 +82,8 @@ local function look_at_data(from, index, flags, offset, len)
     end
 end
 
-local function receive_data(from, index, flags, offset, len, seen)
-    local entry, list = begin(from, index), core.receive_data.list
+local function receive_data(from, index, choice, flags, offset, len, seen)
+    local entry, list = begin(from, index), asked(core.receive_data, choice)
     local direction, ended = DIRECTION[flags], ENDED[flags]
     local stream
     if from == 1 then
@@ -120,21 +126,21 @@ end
 
 P.dispatch = {
     -- The emitter is the flow: a dropped packet does not stop later listeners, a dropped flow does.
-    new_connection = function(from, index, _, ...)
+    new_connection = function(from, index, choice, _, ...)
         local entry = begin(from, index)
-        run(core.new_connection.list, 1, from, DROP, entry.flow, P.packet(...))
+        run(asked(core.new_connection, choice), 1, from, DROP, entry.flow, P.packet(...))
         if hears_dissectors then pass_over(entry, index) end
     end,
-    receive_packet = function(from, index, is_up, ...)
+    receive_packet = function(from, index, choice, is_up, ...)
         local entry = begin(from, index)
-        run(core.receive_packet.list, 1, from, DROP_PACKET, entry.flow, P.packet(...),
+        run(asked(core.receive_packet, choice), 1, from, DROP_PACKET, entry.flow, P.packet(...),
             up_or_down(is_up))
     end,
     receive_data = receive_data, look_at_data = look_at_data,
-    end_connection = function(from, index)
+    end_connection = function(from, index, choice)
         local entry = begin(from, index)
         live.ending = true
-        run(core.end_connection.list, 1, from, DROP_PACKET, entry.flow)
+        run(asked(core.end_connection, choice), 1, from, DROP_PACKET, entry.flow)
     end,
     started = function(from)
         live.at = from - 1
@@ -171,7 +177,7 @@ P.dispatch = {
             receive_data = #core.receive_data.list > 0 or P.has_dissectors or false,
             end_connection = #core.end_connection.list > 0,
             exiting = #core.exiting.list > 0,
-            edits = P.edits or false,
+            edits = P.edits or false, dissectors = P.has_dissectors or false,
             connections = P.follows_connections(),
         }
         P.heard_packets(heard)

@@ -34,6 +34,7 @@ function P.doom(flow, verdict)
     if verdict == SHUNT and rawget(flow, DOOM) then return end
     rawset(flow, DOOM, verdict or DROP)
     any_doomed = true
+    native.doomed()
 end
 
 local function decide(self, what, verdict)

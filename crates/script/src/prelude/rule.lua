@@ -15,12 +15,14 @@ function P.event(module, name, options)
     return setmetatable(event, Event)
 end
 
--- The events that the engine raises.
+-- The events that the engine raises. Those with a `number` know Rust's heads of their rules by it;
+-- `directed` are those whose rules are told a direction.
 local core = {
-    new_connection = P.event("tcp_connection", "new_connection", { emitter = "flow" }),
-    receive_packet = P.event("tcp_connection", "receive_packet"),
-    receive_data = P.event("tcp_connection", "receive_data", { streamed = true }),
-    end_connection = P.event("tcp_connection", "end_connection"),
+    new_connection = P.event("tcp_connection", "new_connection", { emitter = "flow", number = 0 }),
+    receive_packet = P.event("tcp_connection", "receive_packet", { number = 1, directed = true }),
+    receive_data = P.event("tcp_connection", "receive_data",
+        { streamed = true, number = 2, directed = true }),
+    end_connection = P.event("tcp_connection", "end_connection", { number = 3 }),
     started = P.event("haka", "started"),
     exiting = P.event("haka", "exiting"),
 }
@@ -129,11 +131,14 @@ local function listen(what, spec, eval)
     local streamed, good = streamed_of(what, spec, event)
     if not good then return end
     must_be_loading(what)
+    if not P.add_head(what, event, spec) then return end
     local list = event.list
     list[#list + 1] = { eval = eval, streamed = streamed, name = spec.name }
 end
 
-local RULE = { hook = "any", on = "any", eval = "any", options = "table", name = "string" }
+local RULE = {
+    hook = "any", on = "any", match = "table", eval = "any", options = "table", name = "string",
+}
 function P.rule(spec, eval, options)
     if is_event(spec) then spec = { hook = spec, eval = eval, options = options } end
     if not check_keys("haka.rule", spec, RULE) then return end
@@ -180,7 +185,7 @@ local function group_eval(rules, spec, stop)
 end
 
 local GROUP = {
-    hook = "any", on = "any", init = "function", continue = "function", final = "function",
+    hook = "any", on = "any", match = "table", init = "function", continue = "function", final = "function",
     options = "table", name = "string",
 }
 function P.rule_group(spec)
