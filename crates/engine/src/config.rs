@@ -59,7 +59,8 @@ pub struct Config {
     /// replay, whose capture has one order only. It costs a call of the link for each.
     pub in_order: bool,
     /// Whether the ends are a recording. They have never seen what rules change and cannot answer what we
-    /// say: their acknowledgments are of the bytes as they were, and nothing is told to them twice.
+    /// say: their acknowledgments are of the bytes as they were, nothing is told to them twice, a RST neither, and
+    /// each packet leaves as itself when all its bytes do.
     pub recorded_ends: bool,
     /// What is not TCP.
     pub other: OtherTraffic,

@@ -55,7 +55,7 @@ pub(crate) struct Flow<F> {
     /// What has left of each stream and is not acknowledged.
     kept: PerDirection<Kept>,
     /// Since a rule has changed or held bytes: the streams as their receivers see them.
-    edited: Option<Box<Edited>>,
+    edited: Option<Box<Edited<F>>>,
     aside: Option<Box<Aside>>,
     course: Course,
     /// The longest segment that the receiver of each stream takes, as its SYN said; 0 if it said

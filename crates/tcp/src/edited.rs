@@ -272,6 +272,12 @@ impl EditedStream {
         self.between(self.start(from, self.map.output_to(from)), to)
     }
 
+    /// The same where every segment leaves, once, and in order: what has not left before it ends.
+    #[must_use]
+    pub fn span_next(&self, to: Seq) -> Option<(Seq, Seq)> {
+        self.between(self.sent, to)
+    }
+
     /// Where the output of a segment begins that the sender numbers `from`: at `start`, unless the
     /// sender has been told to go on there by whom it can expect to bring what is before.
     fn start(&self, from: Seq, start: Seq) -> Seq {

@@ -15,6 +15,7 @@
 mod event;
 mod forge;
 mod output;
+mod parked;
 
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{Phase, Policy};
@@ -24,18 +25,21 @@ use tollgate_wire::{Direction, Flags, Packet, PerDirection, Seq};
 use super::{Context, Flow};
 use crate::counters::{Cause, Reason};
 use crate::retained::Retained;
+use parked::Parked;
 
 /// Both streams of a connection, since one of them was changed or held.
 #[derive(Debug)]
-pub(crate) struct Edited {
+pub(crate) struct Edited<F> {
     pub(super) streams: PerDirection<EditedStream>,
+    /// In a recording: packets whose bytes are held.
+    parked: PerDirection<Parked<F>>,
     /// The memory that they take, as it was last counted.
     memory: u64,
     /// How often in a row it was found that nothing had been acknowledged.
     silent: u8,
 }
 
-impl Edited {
+impl<F> Edited<F> {
     /// Counts the memory that the streams take now.
     fn account(&mut self, retained: &mut Retained) {
         let memory = Direction::BOTH.map(|way| self.streams[way].memory() as u64).iter().sum();
@@ -257,6 +261,9 @@ impl<F: Frame> Flow<F> {
             packet.set_seq(edited.streams[direction].edge_sent());
         }
         cx.ports.forward(packet, port.peer());
+        if let Some(edited) = &mut edited {
+            edited.drop_parked(cx, Reason::Cause(Cause::Closed));
+        }
         self.note_reset(cx.now);
         self.close(cx, Phase::ResetByPeer, Cause::Closed);
         // Challenges and answers to them still cross, so the numbers stay; the bytes do not.
@@ -278,9 +285,14 @@ impl<F: Frame> Flow<F> {
     }
 
     /// Forgets that the connection was changed.
-    pub(super) fn forget_edits(&mut self, retained: &mut Retained) {
-        if let Some(edited) = self.edited.take() {
-            retained.change(edited.memory, 0);
+    pub(super) fn forget_edits<L: Link<Frame = F>, P>(
+        &mut self,
+        cx: &mut Context<'_, L, P>,
+        reason: Reason,
+    ) {
+        if let Some(mut edited) = self.edited.take() {
+            edited.drop_parked(cx, reason);
+            cx.retained.change(edited.memory, 0);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! How a connection ends: by a verdict or a remedy of ours, by its ends, or in silence.
 
+use arrayvec::ArrayVec;
 use tollgate_link::{Frame, Link};
 use tollgate_policy::{Phase, Policy, Verdict};
+use tollgate_tcp::reset::{RSTS_MAX, Rst};
 use tollgate_tcp::{Held, Segment, State, reset};
 use tollgate_wire::{Direction, Timestamp};
 
@@ -87,6 +89,7 @@ impl<F: Frame> Flow<F> {
                 _,
             ) => Default::default(),
         };
+        let rsts = if cx.config.recorded_ends { at_the_edges(&rsts) } else { rsts };
         self.give_up(cx, reason);
         for rst in &rsts {
             cx.ports.rst(&self.about, rst);
@@ -157,7 +160,7 @@ impl<F: Frame> Flow<F> {
         cx: &mut Context<'_, L, P>,
         reason: Reason,
     ) {
-        self.forget_edits(cx.retained);
+        self.forget_edits(cx, reason);
         for direction in Direction::BOTH {
             cx.retained.forget(&mut self.kept[direction]);
             self.let_go(cx, direction, reason);
@@ -178,4 +181,11 @@ impl<F: Frame> Flow<F> {
             cx.ports.drop(packet.into_frame(), reason);
         }
     }
+}
+
+/// One RST towards each end, the client's first, as Haka has it: the ends of a recording have got all that
+/// left, so there is one number only that each of them expects.
+fn at_the_edges(rsts: &[Rst]) -> ArrayVec<Rst, RSTS_MAX> {
+    let ends = [Direction::ToClient, Direction::ToServer];
+    ends.iter().filter_map(|end| rsts.iter().rfind(|rst| rst.to == *end)).copied().collect()
 }

@@ -139,7 +139,7 @@ impl<F: Frame> Flow<F> {
 
     /// From here on it crosses uninspected. What waits leaves now, and nothing is compared any more.
     fn let_cross<L: Link<Frame = F>, P: Policy>(&mut self, cx: &mut Context<'_, L, P>) {
-        self.forget_edits(cx.retained);
+        self.forget_edits(cx, Reason::Cause(Cause::Edited));
         for direction in Direction::BOTH {
             cx.retained.forget(&mut self.kept[direction]);
             let port = self.about.routes[direction].port.peer();

@@ -43,7 +43,7 @@ impl<F: Frame> Flow<F> {
             self.condemn(cx, Verdict::Reset);
             return false;
         }
-        self.forget_edits(cx.retained);
+        self.forget_edits(cx, Reason::Cause(Cause::Edited));
         // Between the held bytes and the edge may be a gap that nobody will fill. Their sender
         // repeats what its peer lacks.
         for way in Direction::BOTH {

@@ -52,6 +52,8 @@ impl<F: Frame> Flow<F> {
             || seq.at_or_before(stream.next())
             || stream.has_left_early()
             || !cx.rules.edits_data()
+            // Every packet of a recording leaves as itself.
+            || cx.config.recorded_ends
             // What cannot be forged must keep its frame.
             || self.tracker.is_signed()
             || self.tracker.is_midstream()

@@ -130,6 +130,7 @@ impl<F: Frame> Flow<F> {
         port: Port,
         news: News,
     ) {
+        self.unpark(cx, direction);
         let waited = ready.len() > 1;
         let mut bare = false;
         for part in ready.drain(..) {
@@ -238,7 +239,8 @@ impl<F: Frame> Flow<F> {
             to_server: stream(Direction::ToServer),
             to_client: stream(Direction::ToClient),
         };
-        self.edited = Some(Box::new(Edited { streams, memory: 0, silent: 0 }));
+        let parked = PerDirection::default();
+        self.edited = Some(Box::new(Edited { streams, parked, memory: 0, silent: 0 }));
     }
 
     /// Makes of an event what the rules wish.
@@ -327,6 +329,8 @@ impl<F: Frame> Flow<F> {
             self.rewritten(cx, &mut packet, direction);
         }
         self.raise_ttl(cx, &mut packet, direction);
-        self.emit(cx, packet, direction, port, Turn::First, news);
+        if let Some(packet) = self.park(cx, packet, direction, port) {
+            self.emit(cx, packet, direction, port, Turn::First, news);
+        }
     }
 }

@@ -19,6 +19,9 @@ impl<F: Frame> Flow<F> {
         let len_max = self.forged_payload_max(cx, &forged, direction);
         let Some(edited) = &mut self.edited else { return };
         let stream = &mut edited.streams[direction];
+        if !edited.parked[direction].is_empty() {
+            return;
+        }
         while let Some((start, end)) = stream.unsent() {
             let Some(frame) = cx.ports.forge() else { return };
             let room = frame.capacity().saturating_sub(HEADER_LEN_MAX);

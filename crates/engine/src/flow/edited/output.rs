@@ -52,6 +52,7 @@ impl<F: Frame> Flow<F> {
             }
         }
         let span = match turn {
+            Turn::First if cx.config.recorded_ends => stream.span_next(to),
             Turn::First => stream.span_fresh(from, to),
             Turn::Again => stream.span(from, to),
         };
@@ -108,7 +109,8 @@ impl<F: Frame> Flow<F> {
         if unanswered {
             self.acknowledge_to_sender(cx, direction);
         }
-        if probes || news == News(true) {
+        // The ends of a recording need no news, and Haka has no segments without bytes.
+        if probes || news == News(true) && !cx.config.recorded_ends {
             packet.trim(0..0, false);
             packet.set_ending(false, false);
             packet.set_seq(seq);
