@@ -119,9 +119,8 @@ impl Identity {
     /// Takes what has come of it below into account.
     pub(crate) fn grow(&mut self, growth: &Growth, shunts: &mut ShuntCounters, now: Timestamp) {
         for direction in Direction::BOTH {
-            let (new, traffic) = (growth.traffic[direction], &mut self.traffic[direction]);
-            traffic.packets += new.packets;
-            traffic.bytes += new.bytes;
+            let new = growth.traffic[direction];
+            self.settle(direction, new);
             if self.zombie.is_some() {
                 shunts.dropped += new.packets;
             } else {

@@ -23,7 +23,6 @@ mod fragments;
 mod half_open;
 mod held;
 mod identity;
-mod key;
 mod mesh;
 mod metrics;
 mod neighbours;

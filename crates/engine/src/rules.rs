@@ -242,7 +242,7 @@ impl<P: Policy> Rules<P> {
                 client,
                 server,
                 phase,
-                traffic: about.traffic,
+                traffic: about.traffics(),
             })));
         }
     }

@@ -20,10 +20,11 @@ use crate::{Invalid, Segment, State};
 /// told what the reassemblers commit ([`Tracker::committed`]) and what has left
 /// ([`Tracker::forwarded`]), for those edges bound the ACKs and RSTs of the peer.
 ///
-/// What every segment asks and changes lies together, at the end.
+/// What every segment asks and changes lies together, at the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Tracker {
+    halves: PerDirection<Half>,
     /// The last SYN that passed without being believed, and which way it went.
     late_syn: Seq,
     /// Since when, in [`moment`]s, there is a [doubt](Self::doubt).
@@ -42,7 +43,6 @@ pub struct Tracker {
     midstream: bool,
     /// A RST at the exact edge has passed.
     reset: bool,
-    halves: PerDirection<Half>,
 }
 
 /// What a valid segment means.
@@ -94,6 +94,9 @@ impl Step {
 }
 
 impl Tracker {
+    /// So many bytes at its beginning are what [`Tracker::take_plain`] needs.
+    pub const OFTEN: usize = size_of::<PerDirection<Half>>();
+
     pub(crate) const fn established(
         halves: PerDirection<Half>,
         timestamps: bool,
@@ -250,6 +253,12 @@ impl Tracker {
     #[must_use]
     pub fn edge(&self, direction: Direction) -> Seq {
         self.halves[direction].forwarded
+    }
+
+    /// Whether both sides have agreed on timestamps.
+    #[must_use]
+    pub const fn has_timestamps(&self) -> bool {
+        self.timestamps
     }
 
     /// Whether both sides sign their segments, so that none can be forged.

@@ -156,66 +156,84 @@ impl Side {
     }
 }
 
-/// The key of a connection over IPv4, in 16 bytes: what records keep, of which there are many.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct FlowKeyV4 {
-    low: u32,
-    high: u32,
-    low_port: u16,
-    high_port: u16,
-    vlans: Vlans,
+/// A key in 16 bytes: all of it over IPv4, a part of it over IPv6. What records keep where a packet looks
+/// first, of which there are many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShortKey {
+    /// The lower address, or the end of it, and the higher one.
+    addresses: u64,
+    /// Both ports and both VLANs; those have 12 bits, and the top one of the outer says IPv6.
+    rest: u64,
 }
 
-impl FlowKeyV4 {
-    /// The endpoint on one side.
+impl ShortKey {
+    /// The key that it is all of; to be asked only where it [is](Self::is_whole).
     #[must_use]
     #[inline]
-    pub const fn endpoint(&self, side: Side) -> Endpoint {
+    pub fn full(self) -> FlowKey {
+        debug_assert!(self.is_whole());
+        let octets = |address: u64| (V4_MAPPED | u128::from(address)).to_be_bytes();
+        let [low, high, outer, inner] = self.words();
+        FlowKey {
+            low: octets(self.addresses >> 32),
+            high: octets(self.addresses & 0xffff_ffff),
+            low_port: low,
+            high_port: high,
+            vlans: Vlans { outer, inner },
+            v6: false,
+        }
+    }
+
+    /// One side's endpoint in that key.
+    #[must_use]
+    #[inline]
+    pub fn endpoint(self, side: Side) -> Endpoint {
+        debug_assert!(self.is_whole());
+        let [a, b, c, d, e, f, g, h] = self.addresses.to_be_bytes();
+        let [low, high, ..] = self.words();
         let (addr, port) = match side {
-            Side::Low => (self.low, self.low_port),
-            Side::High => (self.high, self.high_port),
+            Side::Low => ([a, b, c, d], low),
+            Side::High => ([e, f, g, h], high),
         };
-        Endpoint::new(IpAddr::V4(Ipv4Addr::from_bits(addr)), port)
+        Endpoint::new(IpAddr::V4(Ipv4Addr::from_octets(addr)), port)
+    }
+
+    /// Whether it is all of its key.
+    #[must_use]
+    #[inline]
+    pub const fn is_whole(&self) -> bool {
+        self.rest & V6_MARK == 0
+    }
+
+    /// Both ports and both VLANs.
+    const fn words(self) -> [u16; 4] {
+        let [a, b, c, d, e, f, g, h] = self.rest.to_be_bytes();
+        [
+            u16::from_be_bytes([a, b]),
+            u16::from_be_bytes([c, d]),
+            u16::from_be_bytes([e, f]),
+            u16::from_be_bytes([g, h]),
+        ]
     }
 }
 
 impl FlowKey {
-    /// The same in fewer bytes; none of IPv6.
+    /// The same in fewer bytes, or a part of it.
     #[must_use]
     #[inline]
-    pub fn short(&self) -> Option<FlowKeyV4> {
+    pub fn short(&self) -> ShortKey {
         let address = |octets: [u8; 16]| {
             let [.., a, b, c, d] = octets;
-            u32::from_be_bytes([a, b, c, d])
+            u64::from(u32::from_be_bytes([a, b, c, d]))
         };
-        (!self.v6).then(|| FlowKeyV4 {
-            low: address(self.low),
-            high: address(self.high),
-            low_port: self.low_port,
-            high_port: self.high_port,
-            vlans: self.vlans,
-        })
-    }
-}
-
-impl From<FlowKeyV4> for FlowKey {
-    #[inline]
-    fn from(short: FlowKeyV4) -> Self {
-        let octets = |address: u32| (V4_MAPPED | u128::from(address)).to_be_bytes();
-        Self {
-            low: octets(short.low),
-            high: octets(short.high),
-            low_port: short.low_port,
-            high_port: short.high_port,
-            vlans: short.vlans,
-            v6: false,
+        let ports = u64::from(self.low_port) << 16 | u64::from(self.high_port);
+        let vlans = u64::from(self.vlans.outer) << 16 | u64::from(self.vlans.inner);
+        debug_assert!(vlans & V6_MARK == 0, "12 bits");
+        let mark = if self.v6 { V6_MARK } else { 0 };
+        ShortKey {
+            addresses: address(self.low) << 32 | address(self.high),
+            rest: ports << 32 | vlans | mark,
         }
-    }
-}
-
-impl fmt::Debug for FlowKeyV4 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        FlowKey::from(*self).fmt(f)
     }
 }
 
@@ -255,6 +273,8 @@ impl fmt::Debug for FlowKey {
 
 /// `::ffff:0:0`, as [`Ipv4Addr::to_ipv6_mapped`] has it.
 const V4_MAPPED: u128 = 0xffff << 32;
+/// In [`ShortKey::rest`].
+const V6_MARK: u64 = 1 << 31;
 
 fn octets(addr: IpAddr) -> [u8; 16] {
     match addr {
@@ -290,19 +310,20 @@ mod tests {
     #[test]
     fn the_short_key_is_the_same_key() {
         for (a, b) in [("198.18.0.1:4000", "198.18.0.2:80"), ("1.1.1.1:2", "1.1.1.1:1")] {
-            let vlans = Vlans { outer: 7, inner: 4095 };
+            let vlans = Vlans { outer: 4095, inner: 7 };
             let (key, _) = FlowKey::new(endpoint(a), endpoint(b), vlans);
-            let short = key.short().unwrap();
-            assert_eq!(FlowKey::from(short), key);
+            let short = key.short();
+            assert!(short.is_whole());
+            assert_eq!(short.full(), key);
             for side in [Side::Low, Side::High] {
                 assert_eq!(short.endpoint(side), key.endpoint(side));
             }
             let (other, _) = FlowKey::new(endpoint(a), endpoint(b), Vlans::default());
-            assert_ne!(other.short().unwrap(), short);
+            assert_ne!(other.short(), short);
         }
         let v6 = FlowKey::new(endpoint("[fd00::2]:80"), endpoint("[fd00::1]:80"), Vlans::default());
-        assert_eq!(v6.0.short(), None);
-        assert_eq!(size_of::<FlowKeyV4>(), 16);
+        assert!(!v6.0.short().is_whole());
+        assert_eq!(size_of::<ShortKey>(), 16);
     }
 
     #[test]

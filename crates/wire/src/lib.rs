@@ -34,7 +34,7 @@ pub use checksum::Checksum;
 pub use datagram::Datagram;
 pub use direction::{Direction, PerDirection};
 pub use flags::Flags;
-pub use flow_key::{Endpoint, FlowKey, FlowKeyV4, Side, Vlans};
+pub use flow_key::{Endpoint, FlowKey, ShortKey, Side, Vlans};
 pub use headers::{Headers, IpVersion};
 pub use icmp::IcmpError;
 pub use layers::{Layers, ethertype_of};

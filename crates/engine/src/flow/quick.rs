@@ -19,10 +19,10 @@ impl<F: Frame> Flow<F> {
     pub(crate) fn look(&mut self) {
         self.go_long_way();
         let keeps = Direction::BOTH.iter().any(|&direction| self.kept[direction].is_some());
-        self.about.way = match (self.is_plain(), keeps) {
-            (false, _) => Way::Long,
-            (true, false) => Way::Short,
-            (true, true) => Way::ShortForReaders,
+        self.about.way = if self.is_plain() {
+            Way::short(keeps, self.tracker.has_timestamps())
+        } else {
+            Way::Long
         };
     }
 
@@ -70,12 +70,12 @@ impl<F: Frame> Flow<F> {
     ) -> Option<Verdict> {
         let headers = packet.headers();
         let direction = self.about.direction(headers.source);
-        let timestamps = plain_timestamps(packet)?;
+        let timestamps = plain_timestamps(packet)?.filter(|_| self.about.way.has_clock());
         let len = headers.payload_len();
         let may_go = match self.about.way {
             Way::Long => false,
-            Way::Short => true,
-            Way::ShortForReaders => cx.rules.wants_data(),
+            Way::Short | Way::ShortWithClock => true,
+            Way::ShortForReaders | Way::ShortForReadersWithClock => cx.rules.wants_data(),
         };
         if !may_go || self.about.looks_at_route(direction) || !self.fits(cx, headers, direction) {
             return None;
@@ -146,7 +146,7 @@ impl<F: Frame> Flow<F> {
         if verdict == Verdict::Accept {
             self.tracker.forwarded(direction, seq + len);
             cx.retained.record(&mut self.kept[direction], seq, payload);
-            self.about.way = Way::ShortForReaders;
+            self.about.way = Way::short(true, self.about.way.has_clock());
         }
         verdict
     }

@@ -172,7 +172,7 @@ impl<F: Frame> Flow<F> {
         why: Invalid,
         direction: Direction,
     ) -> bool {
-        let heard = self.about.traffic[direction.reverse()].packets;
+        let heard = self.about.traffic(direction.reverse()).packets;
         matches!(why, Invalid::AckBeyond | Invalid::BeyondWindow)
             && self.aside_mut().unanswered.refused(direction, heard, cx.now, &cx.config.remedies)
     }

@@ -2,28 +2,26 @@
 
 use bitflags::bitflags;
 use tollgate_link::Port;
-use tollgate_policy::{FlowId, Traffic};
+use tollgate_policy::FlowId;
 use tollgate_tcp::{Brief, Handshake};
-use tollgate_wire::{Direction, FlowKeyV4, PerDirection, Side, Timestamp};
+use tollgate_wire::{Direction, FlowKey, PerDirection, ShortKey, Side, Timestamp};
 
 use super::HalfOpen;
-use crate::identity::{Identity, Route, Way};
-use crate::key::Key;
+use crate::identity::{Identity, Recent, Route, Way};
 use crate::neighbours::Neighbour;
 use crate::unanswered::Unanswered;
 
 /// One over IPv4, in its plain course, with few packets so far. It says all that its [`HalfOpen`] does.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Short {
-    pub(super) key: FlowKeyV4,
+    pub(super) key: ShortKey,
     last_seen: Timestamp,
     id: FlowId,
     handshake: Brief,
     tag: u32,
     mss: PerDirection<u16>,
     neighbours: PerDirection<Neighbour>,
-    bytes: PerDirection<u16>,
-    packets: PerDirection<u8>,
+    recent: PerDirection<Recent>,
     ttl: PerDirection<u8>,
     traffic_classes: PerDirection<u8>,
     marks: Marks,
@@ -46,7 +44,7 @@ bitflags! {
 
 impl Short {
     /// What is found by its key, and says nothing else yet.
-    pub(super) fn bare(key: FlowKeyV4) -> Self {
+    pub(super) fn bare(key: ShortKey) -> Self {
         Self {
             key,
             last_seen: Timestamp::default(),
@@ -55,8 +53,7 @@ impl Short {
             tag: 0,
             mss: PerDirection::default(),
             neighbours: each(|_| Neighbour::UNKNOWN),
-            bytes: PerDirection::default(),
-            packets: PerDirection::default(),
+            recent: PerDirection::default(),
             ttl: PerDirection::default(),
             traffic_classes: PerDirection::default(),
             marks: Marks::empty(),
@@ -83,19 +80,21 @@ impl Short {
             return None;
         };
         let &Identity {
-            key: Key::V4(key),
+            routes,
+            id,
+            settled,
+            zombie: None,
+            long_key: None,
+            tag,
+            last_seen,
+            recent,
+            key,
             client,
             over,
             unseen: false,
-            way: Way::Long,
-            ttl,
-            last_seen,
-            traffic,
-            routes,
-            id,
-            tag,
             released,
-            zombie: None,
+            ttl,
+            way: Way::Long,
         } = about
         else {
             return None;
@@ -103,7 +102,7 @@ impl Short {
         let port = routes.to_server.port;
         let plain = routes.to_client.port == port.peer() && unanswered.is_unused();
         let labels = routes.to_server.flow_label | routes.to_client.flow_label;
-        if !plain || labels != 0 {
+        if !plain || labels != 0 || settled != PerDirection::default() {
             return None;
         }
         let mut marks = Marks::empty();
@@ -123,18 +122,15 @@ impl Short {
             tag,
             mss: *mss,
             neighbours: each(|way| routes[way].neighbour),
-            bytes: PerDirection {
-                to_server: u16::try_from(traffic.to_server.bytes).ok()?,
-                to_client: u16::try_from(traffic.to_client.bytes).ok()?,
-            },
-            packets: PerDirection {
-                to_server: u8::try_from(traffic.to_server.packets).ok()?,
-                to_client: u8::try_from(traffic.to_client.packets).ok()?,
-            },
+            recent,
             ttl,
             traffic_classes: each(|way| routes[way].traffic_class),
             marks,
         })
+    }
+
+    pub(super) fn key(&self) -> FlowKey {
+        self.key.full()
     }
 
     /// The record that it was.
@@ -148,17 +144,16 @@ impl Short {
             flow_label: 0,
         };
         let about = Identity {
-            key: Key::V4(self.key),
+            key: self.key,
+            long_key: None,
             client: if has(Marks::CLIENT_HIGH) { Side::High } else { Side::Low },
             over: has(Marks::OVER),
             unseen: false,
             way: Way::Long,
             ttl: self.ttl,
             last_seen: self.last_seen,
-            traffic: each(|way| Traffic {
-                packets: u64::from(self.packets[way]),
-                bytes: u64::from(self.bytes[way]),
-            }),
+            settled: PerDirection::default(),
+            recent: self.recent,
             routes: each(route),
             id: self.id,
             tag: self.tag,

@@ -14,7 +14,6 @@ use tollgate_wire::{FlowKey, Timestamp};
 use super::HalfOpen;
 use super::short::Short;
 use crate::flow_table::Keyed;
-use crate::key::Key;
 use crate::store::{Store, TIMERS_MAX};
 
 /// Half-open connections and their timers.
@@ -34,15 +33,16 @@ enum Entry {
 impl Keyed for Entry {
     fn key(&self) -> FlowKey {
         match self {
-            Self::Short(short) => FlowKey::from(short.key),
-            Self::Long(record) => record.about.key.full(),
+            Self::Short(short) => short.key(),
+            Self::Long(record) => record.about.key(),
         }
     }
 
     fn is(&self, key: &FlowKey) -> bool {
         match self {
-            Self::Short(short) => key.short() == Some(short.key),
-            Self::Long(record) => record.about.key.is(key),
+            // What rests short is over IPv4.
+            Self::Short(short) => key.short() == short.key,
+            Self::Long(record) => record.about.is(key),
         }
     }
 }
@@ -89,10 +89,11 @@ impl HalfOpens {
         now: Timestamp,
     ) -> Option<u32> {
         self.clear_desk();
-        let Key::V4(key) = record.about.key else {
+        if record.about.is_ipv6() {
             return self.store.open(hash, Entry::of(record), timeout, now).ok();
-        };
-        let number = self.store.open(hash, Entry::Short(Short::bare(key)), timeout, now).ok()?;
+        }
+        let bare = Entry::Short(Short::bare(record.about.key));
+        let number = self.store.open(hash, bare, timeout, now).ok()?;
         self.desk = Some((number, record));
         Some(number)
     }
@@ -228,8 +229,8 @@ mod tests {
             1 => record.about.zombie = Some(Box::new(Zombie::of(Verdict::Reset, Timestamp(3)))),
             2 => record.unseen = Some(Unseen::default()),
             3 => record.about.tag = rng.random(),
-            4 => record.about.traffic.to_client.packets += rng.random_range(0..300),
-            5 => record.about.traffic.to_server.bytes += rng.random_range(0..70_000),
+            4 => record.about.settled.to_client.packets += rng.random_range(0..2),
+            5 => record.about.count(Direction::ToServer, rng.random_range(0..70_000), Timestamp(7)),
             6 => record.about.over = true,
             7 => record.about.released = true,
             8 => record.early = Some(Seq(4)),
@@ -273,7 +274,7 @@ mod tests {
                 assert_eq!(table.find(hash, key), u32::try_from(number).ok());
             } else {
                 let record = record(&mut rng, step, &mut neighbours);
-                let (key, told) = (record.about.key.full(), format!("{record:?}"));
+                let (key, told) = (record.about.key(), format!("{record:?}"));
                 let hash = table.store.hash(&key);
                 if table.find(hash, &key).is_none() {
                     let timeout = Duration::from_secs(9);

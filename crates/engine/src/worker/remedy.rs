@@ -119,7 +119,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
     ) {
         let remedies = &self.config.remedies;
         let unanswered = self.half_open.get_mut(number).is_some_and(|record| {
-            let heard = record.about.traffic[direction.reverse()].packets;
+            let heard = record.about.traffic(direction.reverse()).packets;
             why == Invalid::BeforeHandshake
                 && record.handshake.state() == State::SynSent
                 && is_followable(segment)

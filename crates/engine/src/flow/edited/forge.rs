@@ -47,7 +47,7 @@ impl<F: Frame> Flow<F> {
         forged: &Forged,
         direction: Direction,
     ) -> u32 {
-        let ip_len = if self.about.key.is_ipv6() { 40 } else { 20 };
+        let ip_len = if self.about.is_ipv6() { 40 } else { 20 };
         let header_len = forged.header_len();
         let wire = usize::try_from(cx.ports.mtu().min(u32::from(u16::MAX))).unwrap_or(usize::MAX);
         let wire = u32::try_from(wire.saturating_sub(ip_len + header_len)).unwrap_or(u32::MAX);

@@ -164,11 +164,11 @@ impl<F: Frame> Flow<F> {
 
     /// The longest datagram that every host takes (RFC 791 section 3.1) or every link carries (RFC 8200 section 5).
     fn shortest_mtu(&self) -> u32 {
-        if self.about.key.is_ipv6() { 1280 } else { 576 }
+        if self.about.is_ipv6() { 1280 } else { 576 }
     }
 
     fn mss_within(&self, mtu: u32) -> u32 {
-        mtu - if self.about.key.is_ipv6() { 60 } else { 40 }
+        mtu - if self.about.is_ipv6() { 60 } else { 40 }
     }
 }
 
