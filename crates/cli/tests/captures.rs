@@ -211,10 +211,10 @@ fn replay(path: &Path, workers: usize, midstream: Midstream) -> Outcome {
             repair_checksums(packet.frame);
         }
         stage.packet(time, packet.port, packet.frame);
-        stage.drain_frames(|port, frame| frames.push((time, port, frame.to_vec())));
+        stage.drain_frames(|port, time, frame| frames.push((time, port, frame.to_vec())));
     }
-    let end = stage.finish();
-    stage.drain_frames(|port, frame| frames.push((end, port, frame.to_vec())));
+    stage.finish();
+    stage.drain_frames(|port, time, frame| frames.push((time, port, frame.to_vec())));
     let counters = stage.counters();
     assert_eq!(counters.balance(), 0, "{}: {counters:?}", path.display());
     assert_eq!(stage.outstanding(), 0, "{}: a frame is lost", path.display());

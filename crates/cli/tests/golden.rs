@@ -133,7 +133,7 @@ fn halfreset_tells_the_server_only() {
 }
 
 #[test]
-fn early_segments_leave_at_once_are_shown_in_order_and_a_retransmission_passes_again() {
+fn early_segments_are_shown_and_written_in_order_and_a_retransmission_passes_again() {
     let mut talk = talk();
     let mut frames = talk.open();
     let (one, two, three) =

@@ -29,6 +29,13 @@ fn talk() -> Talk {
 /// What the script prints, and the frames that leave.
 #[track_caller]
 fn replay(script: &str, frames: &[Vec<u8>]) -> (String, Vec<Vec<u8>>) {
+    let (said, left) = replay_timed(script, frames);
+    (said, left.into_iter().map(|(_, frame)| frame).collect())
+}
+
+/// The same with the times of the frames.
+#[track_caller]
+fn replay_timed(script: &str, frames: &[Vec<u8>]) -> (String, Vec<(u64, Vec<u8>)>) {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     fs::write(path("in.pcap"), capture(frames)).unwrap();
@@ -38,8 +45,7 @@ fn replay(script: &str, frames: &[Vec<u8>]) -> (String, Vec<Vec<u8>>) {
     command.arg("-w").arg(path("out.pcap")).arg("--rules").arg(path("rules.lua"));
     let said = say(&mut command);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{}", said.out);
-    let left = read_capture(&path("out.pcap"));
-    (said.out, left.into_iter().map(|(_, frame)| frame).collect())
+    (said.out, read_capture(&path("out.pcap")))
 }
 
 /// The bytes of a frame's payload, and its sequence number.
@@ -83,6 +89,25 @@ fn each_packet_takes_what_became_of_its_own_bytes() {
     let left: Vec<_> = left[3..].iter().map(|frame| payload(frame)).collect();
     let wanted = [(1001, "one "), (1005, "thre[in]e "), (1015, "four")];
     assert_eq!(left, wanted.map(|(seq, text)| (seq, text.to_owned())));
+}
+
+#[test]
+fn what_waits_is_written_in_order_with_the_time_it_came_at() {
+    let looks = "haka.rule{ hook = tcp_connection.events.receive_data, eval = function(flow, current) end }";
+    for script in [looks.to_owned(), streamed("iter:mark() iter:sub('all')")] {
+        let mut talk = talk();
+        let mut frames = talk.open();
+        let parts = ["one ", "two ", "three"].map(|part| talk.up(PSH | ACK, part.as_bytes()));
+        frames.extend(parts.iter().rev().cloned());
+        frames.extend(talk.close());
+        let (_, left) = replay_timed(&script, &frames);
+        // A packet a millisecond: the last of the three came first.
+        let ms = |time: u64| time / 1_000_000 % 1000;
+        let waited: Vec<_> =
+            left[3..6].iter().map(|(time, frame)| (ms(*time), frame.clone())).collect();
+        assert_eq!(waited, [5, 4, 3].into_iter().zip(parts).collect::<Vec<_>>());
+        assert_eq!(left.len(), 9);
+    }
 }
 
 #[test]

@@ -341,12 +341,12 @@ fn a_capture_can_be_forwarded_packet_by_packet() {
     let mut link = PcapLink::default();
     let mut batch = Vec::with_capacity(8);
     while let Some(packet) = reader.next().unwrap() {
-        link.arrive(packet.port, packet.frame);
+        link.arrive(packet.port, packet.time, packet.frame);
         assert_eq!(link.receive(packet.port.peer(), &mut batch), 0);
         assert_eq!(link.receive(packet.port, &mut batch), 1);
         assert_eq!(link.transmit(packet.port.peer(), &mut batch), 1);
-        link.drain(|port, frame| {
-            assert_eq!(port, packet.port.peer());
+        link.drain(|port, time, frame| {
+            assert_eq!((port, time), (packet.port.peer(), Some(packet.time)));
             writer.write(packet.time, frame).unwrap();
         });
     }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use tollgate_link::pcap::{Reader, Writer};
 use tollgate_policy::{Policy, Report};
-use tollgate_wire::Timestamp;
 
 pub use stage::Stage;
 
@@ -177,7 +176,7 @@ impl<P: Policy> Run<P> {
             let time = packet.time;
             repair.apply(packet.frame);
             self.stage.packet(time, packet.port, packet.frame);
-            self.take(time)?;
+            self.take()?;
             if self.nobody_reads && self.writer.is_none() {
                 return Ok(());
             }
@@ -199,8 +198,8 @@ impl<P: Policy> Run<P> {
     }
 
     fn finish(&mut self) -> anyhow::Result<()> {
-        let now = self.stage.finish();
-        self.take(now)?;
+        self.stage.finish();
+        self.take()?;
         if let Some(writer) = self.writer.take() {
             writer.finish()?;
         }
@@ -208,10 +207,10 @@ impl<P: Policy> Run<P> {
     }
 
     /// Takes what the last packet has brought about: frames to the capture, reports to stdout.
-    fn take(&mut self, time: Timestamp) -> anyhow::Result<()> {
+    fn take(&mut self) -> anyhow::Result<()> {
         let Self { stage, writer, .. } = self;
         let mut written = Ok(());
-        stage.drain_frames(|_, frame| {
+        stage.drain_frames(|_, time, frame| {
             if let Some(writer) = writer
                 && written.is_ok()
             {

@@ -54,7 +54,7 @@ impl<P: Policy> Stage<P> {
         let turn = self.dealt % self.workers.len().max(1);
         self.dealt += 1;
         if let Some(worker) = self.workers.get_mut(turn) {
-            worker.link_mut().arrive(port, bytes);
+            worker.link_mut().arrive(port, time, bytes);
         }
         self.settle();
     }
@@ -69,10 +69,11 @@ impl<P: Policy> Stage<P> {
         now
     }
 
-    /// Shows each frame that has left.
-    pub fn drain_frames(&mut self, mut show: impl FnMut(Port, &[u8])) {
+    /// Shows each frame that has left: with the time of its capture, or, if it was made here, of that.
+    pub fn drain_frames(&mut self, mut show: impl FnMut(Port, Timestamp, &[u8])) {
+        let now = self.now;
         for worker in &mut self.workers {
-            worker.link_mut().drain(&mut show);
+            worker.link_mut().drain(|port, time, frame| show(port, time.unwrap_or(now), frame));
         }
     }
 

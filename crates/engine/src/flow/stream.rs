@@ -327,17 +327,15 @@ impl<F: Frame> Flow<F> {
     }
 
     /// What a segment behind a gap is to do. Bytes that a rule may still change must not leave, nor must
-    /// those that their receiver might be able to read.
+    /// those that their receiver might be able to read. In a recording nobody waits for them, so there they
+    /// leave in order, as in Haka, and only if the rules let go what is before them.
     fn gap<L: Link<Frame = F>, P: Policy>(
         &self,
         cx: &Context<'_, L, P>,
         direction: Direction,
     ) -> Gap {
-        if cx.rules.edits_data() || self.tracker.may_have_no_gap(direction) {
-            Gap::Hold
-        } else {
-            Gap::Forward
-        }
+        let rules_hold = cx.rules.edits_data() || cx.rules.wants_data() && cx.config.recorded_ends;
+        if rules_hold || self.tracker.may_have_no_gap(direction) { Gap::Hold } else { Gap::Forward }
     }
 
     /// Sends a packet that has a gap before it, or, if it brings nothing new, sends it again: its

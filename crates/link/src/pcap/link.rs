@@ -1,5 +1,7 @@
 //! The link of a replay: one packet comes in, what leaves is collected in order.
 
+use tollgate_wire::Timestamp;
+
 use super::RECORD_LEN_MAX;
 use crate::{Frame, Link, Port};
 
@@ -27,13 +29,18 @@ pub struct PcapLink {
 
 /// A frame of a capture, or one to forge a packet in.
 #[derive(Debug, Default)]
-pub struct PcapFrame(Vec<u8>);
+pub struct PcapFrame {
+    bytes: Vec<u8>,
+    /// When it was captured.
+    time: Option<Timestamp>,
+}
 
 impl PcapLink {
-    /// Lets a frame arrive at `port`.
-    pub fn arrive(&mut self, port: Port, bytes: &[u8]) {
+    /// Lets a frame arrive at `port` that was captured at `time`.
+    pub fn arrive(&mut self, port: Port, time: Timestamp, bytes: &[u8]) {
         let mut frame = self.empty();
-        frame.0.extend_from_slice(bytes);
+        frame.bytes.extend_from_slice(bytes);
+        frame.time = Some(time);
         self.arriving.push((port, frame));
     }
 
@@ -43,11 +50,12 @@ impl PcapLink {
         !self.arriving.is_empty()
     }
 
-    /// Shows each frame that has left, in order, and forgets it.
-    pub fn drain(&mut self, mut show: impl FnMut(Port, &[u8])) {
+    /// Shows each frame that has left, in order, with the time of its capture unless it was made here, and
+    /// forgets it.
+    pub fn drain(&mut self, mut show: impl FnMut(Port, Option<Timestamp>, &[u8])) {
         while !self.left.is_empty() {
             for (port, frame) in std::mem::take(&mut self.left) {
-                show(port, &frame.0);
+                show(port, frame.time, &frame.bytes);
                 self.keep(frame);
             }
         }
@@ -62,7 +70,8 @@ impl PcapLink {
 
     fn empty(&mut self) -> PcapFrame {
         let mut frame = self.spare.pop().unwrap_or_default();
-        frame.0.clear();
+        frame.bytes.clear();
+        frame.time = None;
         frame
     }
 
@@ -111,13 +120,13 @@ fn count(frames: usize) -> i64 {
 
 impl AsRef<[u8]> for PcapFrame {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 
 impl AsMut<[u8]> for PcapFrame {
     fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.0
+        &mut self.bytes
     }
 }
 
@@ -130,7 +139,7 @@ impl Frame for PcapFrame {
         if len > FRAME_MAX {
             return false;
         }
-        self.0.resize(len, 0);
+        self.bytes.resize(len, 0);
         true
     }
 }
@@ -142,9 +151,9 @@ mod tests {
     #[test]
     fn frames_come_in_by_port_and_leave_in_order() {
         let mut link = PcapLink::default();
-        link.arrive(Port::A, &[1]);
-        link.arrive(Port::B, &[2]);
-        link.arrive(Port::A, &[3]);
+        link.arrive(Port::A, Timestamp(7), &[1]);
+        link.arrive(Port::B, Timestamp(8), &[2]);
+        link.arrive(Port::A, Timestamp(9), &[3]);
         let mut batch = Vec::with_capacity(1);
         assert_eq!(link.receive(Port::A, &mut batch), 1);
         assert_eq!(link.receive(Port::A, &mut batch), 0);
@@ -153,8 +162,9 @@ mod tests {
         let forged = link.frame().unwrap();
         link.release(forged);
         let mut left = Vec::new();
-        link.drain(|port, bytes| left.push((port, bytes.to_vec())));
-        assert_eq!((left, link.outstanding()), (vec![(Port::B, vec![1])], 0));
+        link.drain(|port, time, bytes| left.push((port, time, bytes.to_vec())));
+        let wanted = vec![(Port::B, Some(Timestamp(7)), vec![1])];
+        assert_eq!((left, link.outstanding()), (wanted, 0));
         assert!(link.is_waiting());
     }
 }
