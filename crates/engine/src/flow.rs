@@ -129,6 +129,7 @@ impl<F: Frame> Keyed for Flow<F> {
     }
 
     fn touch_for_readers(&self) {
+        black_box(self.about.tag);
         for direction in Direction::BOTH {
             black_box(self.streams[direction].next());
             if let Some(kept) = &self.kept[direction] {

@@ -189,13 +189,13 @@ impl ShortKey {
     #[inline]
     pub fn endpoint(self, side: Side) -> Endpoint {
         debug_assert!(self.is_whole());
-        let [a, b, c, d, e, f, g, h] = self.addresses.to_be_bytes();
-        let [low, high, ..] = self.words();
-        let (addr, port) = match side {
-            Side::Low => ([a, b, c, d], low),
-            Side::High => ([e, f, g, h], high),
+        let (addresses, ports) = match side {
+            Side::Low => (self.addresses >> 32, self.rest >> 48),
+            Side::High => (self.addresses & 0xffff_ffff, self.rest >> 32 & 0xffff),
         };
-        Endpoint::new(IpAddr::V4(Ipv4Addr::from_octets(addr)), port)
+        // Neither is more than what it is made of.
+        let (addr, port) = (u32::try_from(addresses), u16::try_from(ports));
+        Endpoint::new(IpAddr::V4(Ipv4Addr::from_bits(addr.unwrap_or(0))), port.unwrap_or(0))
     }
 
     /// Whether it is all of its key.
