@@ -76,6 +76,29 @@ fn what_is_only_looked_at_leaves_as_it_came_however_it_is_cut() {
 }
 
 #[test]
+fn checksums_that_were_left_to_a_card_are_written_as_they_were_but_where_something_changed() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.extend(["one ", "two ", "bad "].map(|part| talk.up(PSH | ACK, part.as_bytes())));
+    frames.extend(talk.close());
+    // The client's are all the same, and wrong.
+    for frame in frames.iter_mut().filter(|frame| frame[26..30] == [198, 18, 0, 1]) {
+        frame[50..52].copy_from_slice(&[0x12, 0x34]);
+    }
+    let rule = |body: &str| {
+        format!(
+            "haka.rule{{ hook = tcp_connection.events.receive_data, eval = function(flow, current)
+                if current:asstring() == 'bad ' then {body} end end }}"
+        )
+    };
+    assert!(replay(&rule("print(flow)"), &frames).1 == frames);
+    let (_, left) = replay(&rule("current[1] = 66"), &frames);
+    let sums: Vec<_> = left.iter().map(|frame| frame[50..52] == [0x12, 0x34]).collect();
+    // The changed packet has its own, and so have those of the server.
+    assert_eq!(sums, [true, false, true, true, true, false, true, false, true]);
+}
+
+#[test]
 fn each_packet_takes_what_became_of_its_own_bytes() {
     let mut talk = talk();
     let mut frames = talk.open();

@@ -3,13 +3,13 @@
 //! A machine that leaves checksums to its card captures its own packets before the card has seen them: all of them
 //! are wrong, and none was on the wire. A forger's are wrong now and then, among right ones of whom he forges.
 //! So a sender most of whose first segments are wrong is taken for the former, and its checksums are made right
-//! on the way in.
+//! on the way in. What nobody has touched is written with the wrong ones, as Haka does and as it was read.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-use tollgate_link::pcap::Reader;
+use tollgate_link::pcap::{Mend, Mends, Reader};
 use tollgate_wire::{IpVersion, Layers, repair_checksums};
 
 use crate::args::Checksums;
@@ -43,16 +43,26 @@ impl Repair {
         }
     }
 
-    pub(super) fn apply(&self, frame: &mut [u8]) {
+    /// Makes the checksums of a frame right, if that is wanted; gives what was changed.
+    pub(super) fn apply(&self, frame: &mut [u8]) -> Mends {
         let wanted = match self {
             Self::Nothing => false,
             Self::Everything => true,
             Self::Of(senders) if senders.is_empty() => false,
             Self::Of(senders) => sender(frame).is_some_and(|sender| senders.contains(&sender)),
         };
-        if wanted {
-            repair_checksums(frame);
+        if !wanted {
+            return Mends::default();
         }
+        let layers = Layers::of(frame);
+        let ip = (layers.version == Some(IpVersion::V4)).then_some(layers.network + 10);
+        let tcp = (layers.protocol == TCP).then_some(layers.transport + 16);
+        let before = [ip, tcp].map(|at| at.and_then(|at| Some((at, two(frame, at)?))));
+        repair_checksums(frame);
+        before.map(|field| {
+            let (at, was) = field?;
+            Some(Mend { at, was, is: two(frame, at)? })
+        })
     }
 
     /// Those whose checksums are made right because they look as if they had been left to a card.
@@ -89,6 +99,10 @@ fn unfinished(capture: &Path) -> Vec<IpAddr> {
         .filter(|(_, counts)| is_unfinished(counts))
         .map(|(sender, _)| sender)
         .collect()
+}
+
+fn two(frame: &[u8], at: usize) -> Option<[u8; 2]> {
+    frame.get(at..)?.first_chunk().copied()
 }
 
 fn sender(frame: &[u8]) -> Option<IpAddr> {

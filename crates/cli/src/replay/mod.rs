@@ -174,8 +174,8 @@ impl<P: Policy> Run<P> {
         let mut say_at = Instant::now() + PROGRESS;
         while let Some(packet) = reader.next()? {
             let time = packet.time;
-            repair.apply(packet.frame);
-            self.stage.packet(time, packet.port, packet.frame);
+            let mends = repair.apply(packet.frame);
+            self.stage.packet_mended(time, packet.port, packet.frame, mends);
             self.take()?;
             if self.nobody_reads && self.writer.is_none() {
                 return Ok(());

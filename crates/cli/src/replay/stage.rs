@@ -7,7 +7,7 @@
 
 use tollgate_engine::{Config, Counters, Mesh, Worker, mesh};
 use tollgate_link::Port;
-use tollgate_link::pcap::{PcapFrame, PcapLink};
+use tollgate_link::pcap::{Mends, PcapFrame, PcapLink};
 use tollgate_policy::{Policy, Report};
 use tollgate_wire::Timestamp;
 
@@ -46,6 +46,11 @@ impl<P: Policy> Stage<P> {
     /// Lets a packet arrive at `port` and have its whole effect. Captures do run backwards now and
     /// then; the clock does not.
     pub fn packet(&mut self, time: Timestamp, port: Port, bytes: &[u8]) {
+        self.packet_mended(time, port, bytes, Mends::default());
+    }
+
+    /// The same with a packet in which something was made right.
+    pub fn packet_mended(&mut self, time: Timestamp, port: Port, bytes: &[u8], mends: Mends) {
         let jumped = time.since(self.now).as_nanos() > u128::from(JUMP_NS);
         self.now = self.now.max(time);
         if jumped {
@@ -54,7 +59,7 @@ impl<P: Policy> Stage<P> {
         let turn = self.dealt % self.workers.len().max(1);
         self.dealt += 1;
         if let Some(worker) = self.workers.get_mut(turn) {
-            worker.link_mut().arrive(port, time, bytes);
+            worker.link_mut().arrive_mended(port, time, bytes, mends);
         }
         self.settle();
     }

@@ -33,12 +33,42 @@ pub struct PcapFrame {
     bytes: Vec<u8>,
     /// When it was captured.
     time: Option<Timestamp>,
+    mends: Mends,
+}
+
+/// What was made right in a frame before it arrived: undone where nobody has changed it since.
+pub type Mends = [Option<Mend>; 2];
+
+/// Two bytes that were changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mend {
+    /// Where they are.
+    pub at: usize,
+    /// In the capture.
+    pub was: [u8; 2],
+    /// On arrival.
+    pub is: [u8; 2],
+}
+
+impl Mend {
+    fn undo(&self, frame: &mut [u8]) {
+        let bytes = frame.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut());
+        if let Some(bytes) = bytes.filter(|bytes| **bytes == self.is) {
+            *bytes = self.was;
+        }
+    }
 }
 
 impl PcapLink {
     /// Lets a frame arrive at `port` that was captured at `time`.
     pub fn arrive(&mut self, port: Port, time: Timestamp, bytes: &[u8]) {
+        self.arrive_mended(port, time, bytes, Mends::default());
+    }
+
+    /// The same for one in which something was made right.
+    pub fn arrive_mended(&mut self, port: Port, time: Timestamp, bytes: &[u8], mends: Mends) {
         let mut frame = self.empty();
+        frame.mends = mends;
         frame.bytes.extend_from_slice(bytes);
         frame.time = Some(time);
         self.arriving.push((port, frame));
@@ -54,7 +84,8 @@ impl PcapLink {
     /// forgets it.
     pub fn drain(&mut self, mut show: impl FnMut(Port, Option<Timestamp>, &[u8])) {
         while !self.left.is_empty() {
-            for (port, frame) in std::mem::take(&mut self.left) {
+            for (port, mut frame) in std::mem::take(&mut self.left) {
+                frame.mends.iter().flatten().for_each(|mend| mend.undo(&mut frame.bytes));
                 show(port, frame.time, &frame.bytes);
                 self.keep(frame);
             }
@@ -71,7 +102,7 @@ impl PcapLink {
     fn empty(&mut self) -> PcapFrame {
         let mut frame = self.spare.pop().unwrap_or_default();
         frame.bytes.clear();
-        frame.time = None;
+        (frame.time, frame.mends) = (None, Mends::default());
         frame
     }
 

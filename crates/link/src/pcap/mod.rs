@@ -16,7 +16,7 @@ mod record;
 mod writer;
 
 pub use error::{Error, Problem};
-pub use link::{PcapFrame, PcapLink};
+pub use link::{Mend, Mends, PcapFrame, PcapLink};
 pub use reader::{Captured, Reader};
 pub use writer::Writer;
 
