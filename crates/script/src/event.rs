@@ -8,6 +8,7 @@ use tollgate_policy::{
 };
 use tollgate_wire::{Endpoint, PerDirection, Timestamp};
 
+use crate::ahead::Sleepers;
 use crate::collector::Collector;
 use crate::fault::{Failure, Fault};
 use crate::heads::Heads;
@@ -113,6 +114,7 @@ pub(crate) struct Shared {
     pub(crate) edits: RefCell<Vec<Edit>>,
     pub(crate) hold_from: Cell<Option<u64>>,
     pub(crate) skips: RefCell<Skips>,
+    pub(crate) sleepers: RefCell<Sleepers>,
     pub(crate) heads: RefCell<Heads>,
     /// Whether a timeout has ever decided about a connection.
     pub(crate) is_doomed: Cell<bool>,
@@ -143,6 +145,7 @@ impl Shared {
             edits: RefCell::new(Vec::new()),
             hold_from: Cell::new(None),
             skips: RefCell::default(),
+            sleepers: RefCell::default(),
             heads: RefCell::default(),
             is_doomed: Cell::new(false),
             frame: RefCell::new(None),

@@ -20,6 +20,7 @@
 //! have no files, processes, network or bytecode.
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod collector;
 mod edits;
 mod event;

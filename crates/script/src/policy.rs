@@ -137,8 +137,17 @@ impl LuaPolicy {
         if self.state.looks_only {
             return data.is_empty();
         }
-        let skips = self.state.shared.skips.borrow();
-        skips.is_unheard(tag) || (!data.is_end() && skips.covers(tag, direction, data.end_offset()))
+        let shared = &self.state.shared;
+        let skips = shared.skips.borrow();
+        if skips.is_unheard(tag)
+            || (!data.is_end() && skips.covers(tag, direction, data.end_offset()))
+        {
+            return true;
+        }
+        !shared.is_doomed.get() && {
+            let fuel = self.settings.limits.instructions_max;
+            shared.sleepers.borrow_mut().take_in(tag, direction, data, fuel)
+        }
     }
 
     /// Tells the engine what the rules of the event want changed and held.
@@ -321,6 +330,7 @@ impl Policy for LuaPolicy {
             // Cannot fail but for memory, which a later event will find full and tell of.
             let _ = self.state.dispatch.forget.call::<()>(*flow.tag);
             self.state.shared.skips.borrow_mut().forget(*flow.tag);
+            self.state.shared.sleepers.borrow_mut().forget(*flow.tag);
             self.lineage.give_back(*flow.tag);
             *flow.tag = 0;
         }

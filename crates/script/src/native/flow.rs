@@ -9,7 +9,7 @@ use crate::event::{Event, Shared};
 /// A counter of the connection, and how to read it.
 type Counter = (&'static str, fn(&Event) -> u64);
 
-/// Adds `ports`, `addr`, `connection`, `state`, `hear`, `unhear`, and the text forms of addresses.
+/// Adds `ports`, `addr`, `connection`, `state`, `hear`, `unhear`, `wake`, and the text forms of addresses.
 pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     native.set("ports", getter(lua, shared, |event| (event.client.port, event.server.port))?)?;
     native.set("state", getter(lua, shared, |event| event.state)?)?;
@@ -33,6 +33,14 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
         };
         native.set(name, lua.create_function(unhear)?)?;
     }
+    let of = Rc::clone(shared);
+    native.set(
+        "wake",
+        lua.create_function(move |_, tag: u32| {
+            of.sleepers.borrow_mut().forget(tag);
+            Ok(())
+        })?,
+    )?;
     addresses(lua, native, shared)
 }
 

@@ -2,10 +2,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::{AnyUserData, Lua, LuaString, Table, UserData, UserDataRef, UserDataRefMut};
+use mlua::{AnyUserData, Lua, LuaString, Table, UserData, UserDataRef};
 use tollgate_inspect::regexp::{Automaton, Flags, Found, Regexp, Scan};
+use tollgate_wire::Direction;
 
 use super::matching::{FULL, Share, Shares, charge_compiled, charged, with_bytes};
+use crate::ahead::{Search, Sleeper};
 use crate::event::Shared;
 use crate::source::Source;
 
@@ -23,16 +25,13 @@ struct Expression {
 
 impl UserData for Expression {}
 
-/// A search in a stream.
-struct Search {
-    automaton: Rc<RefCell<Automaton>>,
-    scan: Scan,
-}
+/// A search as Lua holds it.
+struct Held(Rc<RefCell<Search>>);
 
-impl UserData for Search {}
+impl UserData for Held {}
 
-/// Adds `regexp`: `compile` (nil and what is wrong, if it cannot), `scan`, which begins a search, `feed`
-/// and `is_partial`.
+/// Adds `regexp`: `compile` (nil and what is wrong, if it cannot), `scan`, which begins a search, `feed`,
+/// `is_partial`, `sleep`, after which a search goes on without Lua, and `ahead`, how far it has.
 pub(super) fn add(
     lua: &Lua,
     native: &Table,
@@ -61,18 +60,21 @@ pub(super) fn add(
         "scan",
         lua.create_function(|lua, expression: UserDataRef<Expression>| {
             let automaton = Rc::clone(&expression.automaton);
-            lua.create_userdata(Search { automaton, scan: Scan::default() })
+            let search = Search { automaton, scan: Scan::default(), ahead: 0 };
+            lua.create_userdata(Held(Rc::new(RefCell::new(search))))
         })?,
     )?;
     regexp.set(
         "is_partial",
-        lua.create_function(|_, search: UserDataRef<Search>| Ok(search.scan.is_partial()))?,
+        lua.create_function(|_, search: UserDataRef<Held>| {
+            Ok(search.0.borrow().scan.is_partial())
+        })?,
     )?;
     let of = Rc::clone(shared);
     regexp.set(
         "feed",
-        lua.create_function(move |lua, (mut search, text, from, len, is_end): Portion| {
-            let Search { automaton, scan } = &mut *search;
+        lua.create_function(move |lua, (search, text, from, len, is_end): Portion| {
+            let Search { automaton, scan, .. } = &mut *search.0.borrow_mut();
             let mut automaton = automaton.borrow_mut();
             let found = charged(lua, &of, len, |fuel| {
                 with_bytes(&of, text.as_ref(), from, len, |bytes| {
@@ -87,12 +89,35 @@ pub(super) fn add(
             })
         })?,
     )?;
+    sleeping(lua, &regexp, shared)?;
     native.set("regexp", regexp)
+}
+
+/// `sleep`: the flow's tag and whether the bytes go to the server, the search, whether it wants what may be a
+/// match held, and the position of the next byte.
+fn sleeping(lua: &Lua, regexp: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
+    let of = Rc::clone(shared);
+    type Asleep = (u32, bool, UserDataRef<Held>, bool, u64);
+    regexp.set(
+        "sleep",
+        lua.create_function(move |_, (tag, is_up, search, wants, next): Asleep| {
+            let direction = if is_up { Direction::ToServer } else { Direction::ToClient };
+            let sleeper = Sleeper { search: Rc::clone(&search.0), wants, next };
+            of.sleepers.borrow_mut().put(tag, direction, sleeper);
+            Ok(())
+        })?,
+    )?;
+    regexp.set(
+        "ahead",
+        lua.create_function(|_, search: UserDataRef<Held>| {
+            Ok(std::mem::take(&mut search.0.borrow_mut().ahead))
+        })?,
+    )
 }
 
 /// A search, and the bytes for it: a text or nil for the event's own, from where in it (from 0) and how
 /// many; whether the stream ends behind them.
-type Portion = (UserDataRefMut<Search>, Option<LuaString>, usize, usize, bool);
+type Portion = (UserDataRef<Held>, Option<LuaString>, usize, usize, bool);
 
 fn expression(
     lua: &Lua,

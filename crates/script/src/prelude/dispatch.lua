@@ -10,7 +10,7 @@ local DROP_PACKET, DROP = 1, 2
 
 local run_timers, entry_of, flow_of, new_sub = P.run_timers, P.entry, P.flow, P.new_sub
 local lend, surface, chosen = P.lend_event, P.surface, P.chosen
-local ALL = 0
+local let_sleep, ALL = P.let_sleep, 0
 
 -- The rules of an event that are to be asked.
 local function asked(event, choice)
@@ -121,7 +121,10 @@ local function receive_data(from, index, choice, flags, offset, len, seen)
     local last = #list + 2
     live.at = from > last and from or last
     P.close_stream(stream)
-    pass_over(entry, index)
+    if hears_dissectors then return pass_over(entry, index) end
+    if #list == 1 and list[1].streamed and not entry.dissector then
+        let_sleep(stream, list[1], index, direction)
+    end
 end
 
 P.dispatch = {

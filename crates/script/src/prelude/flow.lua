@@ -69,6 +69,7 @@ function methods:select_next_dissector(dissector)
     current(self, "select_next_dissector")
     local entry = P.live_entry()
     entry.dissector = dissector
+    native.wake(live.index)
     if entry.unheard then
         entry.unheard = nil
         native.hear(live.index)

@@ -96,9 +96,18 @@ local function search_on(self, iterator, wants, readonly)
         return ...
     end
     while true do
-        local at, epoch = place(iterator), iterator.epoch
+        local at, epoch, reader = place(iterator), iterator.epoch, iterator.reader
+        -- Where nothing is held, the search may go on without the rule.
+        local sleeps = reader and fed == stands and not copy
+        if sleeps then reader.search, reader.wants = search, wants and true or false end
         local there = P.want(iterator, fed - stands + 1)
         local now = P.place_now(store, at, epoch)
+        if sleeps then
+            reader.search = false
+            local ahead = regexp.ahead(search)
+            fed, stands, iterator.passed = fed + ahead, stands + ahead, iterator.passed + ahead
+            now = now and now + ahead
+        end
         if now and now < store.base then
             -- Bytes have passed unseen: what had begun is not to be completed.
             done()

@@ -34,7 +34,9 @@ function P.open_stream(entry, direction, offset, len, seen, ended, why)
 end
 
 local function start(stream, from, eval, who, ...)
-    local reader = { waiting = false, co = false, limit = false, ended = false }
+    local reader = {
+        waiting = false, co = false, limit = false, ended = false, search = false, wants = false,
+    }
     reader.iterator = P.new_iterator(stream, from, reader)
     reader.co = raw.create(function(...)
         -- The traceback must be taken in here: outside, the coroutine's stack is not to be had.
@@ -104,6 +106,17 @@ function P.trigger_streamed(who, listener, current, ...)
     -- What comes next is about something else.
     if not current then
         stream.readers[key], keys[listener] = nil, nil
+    end
+end
+
+-- At the end of an event, after which the only rule of the stream is `listener`: if it sleeps in a search and all
+-- bytes have gone on, it need not be woken before there is something to act upon.
+function P.let_sleep(stream, listener, index, direction)
+    local readers = stream.readers
+    local reader = readers and readers[listener]
+    local search = reader and reader.search
+    if search and stream.len == 0 and not stream.ended then
+        native.regexp.sleep(index, direction == "up", search, reader.wants, stream.next)
     end
 end
 

@@ -55,6 +55,12 @@ impl Wire {
         self.out.append(&mut self.held);
     }
 
+    /// What is held goes on, and bytes behind it that no rule sees.
+    pub fn pass_unseen(&mut self, count: u64) {
+        self.release();
+        self.offset += count;
+    }
+
     pub fn held(&self) -> &[u8] {
         &self.held
     }
