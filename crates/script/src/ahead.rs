@@ -1,4 +1,4 @@
-//! Searches that go on without Lua.
+//! What goes on without Lua.
 //!
 //! A streamed rule that does nothing but look for an expression sleeps until the next bytes come, and then for the
 //! most part until those after them. Where nothing else of a connection's direction is to be done, its search
@@ -12,6 +12,8 @@ use tollgate_inspect::regexp::{Automaton, Found, Scan};
 use tollgate_policy::Data;
 use tollgate_wire::{Direction, PerDirection};
 
+use crate::http::Conversation;
+
 /// A search in a stream.
 #[derive(Debug)]
 pub(crate) struct Search {
@@ -21,37 +23,57 @@ pub(crate) struct Search {
     pub(crate) ahead: u64,
 }
 
-/// The search that a rule sleeps in.
+/// What goes on without Lua.
+#[derive(Debug)]
+pub(crate) enum Asleep {
+    /// A rule in a search, and whether bytes with which a match may begin must be held.
+    Search { search: Rc<RefCell<Search>>, wants: bool },
+    /// The responses of a conversation, where no rule wants to see any.
+    Talk(Rc<RefCell<Conversation>>),
+}
+
 #[derive(Debug)]
 pub(crate) struct Sleeper {
-    pub(crate) search: Rc<RefCell<Search>>,
-    /// Whether bytes with which a match may begin must be held.
-    pub(crate) wants: bool,
+    pub(crate) what: Asleep,
     /// Position of the next byte in the stream.
     pub(crate) next: u64,
 }
 
 impl Sleeper {
-    /// Feeds the bytes of an event, if they are no reason to wake the rule.
-    fn goes_on(&mut self, data: &Data<'_>, mut fuel: u64) -> bool {
+    /// Takes in the bytes of an event, if they are no reason to wake anybody.
+    fn goes_on(&mut self, data: &Data<'_>, fuel: u64) -> bool {
         if data.is_end() || data.offset() != self.next || data.fresh_from() != data.offset() {
             return false;
         }
-        let search = &mut *self.search.borrow_mut();
-        let mut scan = search.scan.clone();
-        let mut automaton = search.automaton.borrow_mut();
+        let goes_on = match &self.what {
+            Asleep::Search { search, wants } => search.borrow_mut().goes_on(data, *wants, fuel),
+            Asleep::Talk(talk) => match data.chunks() {
+                [bytes] => talk.borrow_mut().takes_in(bytes),
+                _ => false,
+            },
+        };
+        if goes_on {
+            self.next = data.end_offset();
+        }
+        goes_on
+    }
+}
+
+impl Search {
+    fn goes_on(&mut self, data: &Data<'_>, wants: bool, mut fuel: u64) -> bool {
+        let mut scan = self.scan.clone();
+        let mut automaton = self.automaton.borrow_mut();
         for chunk in data.chunks() {
             match scan.feed(&mut automaton, chunk, false, &mut fuel) {
                 Ok(Found::More { is_certain: false, .. }) => {}
                 _ => return false,
             }
         }
-        if self.wants && scan.is_partial() {
+        if wants && scan.is_partial() {
             return false;
         }
-        search.scan = scan;
-        search.ahead += data.len() as u64;
-        self.next = data.end_offset();
+        self.scan = scan;
+        self.ahead += data.len() as u64;
         true
     }
 }

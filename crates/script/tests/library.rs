@@ -70,6 +70,7 @@ const INTERNAL: &[(&str, &[&str])] = &[
             "addproperty",
             "asked",
             "can_skip",
+            "may_sleep",
             "down",
             "next_dissector",
             "receive",

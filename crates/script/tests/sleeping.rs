@@ -1,9 +1,12 @@
 //! Streamed rules that sleep in a search are woken only by what they would act upon, and never know.
+#![expect(clippy::indexing_slicing, reason = "tests")]
+
 mod common;
 
 use common::Scene;
 use common::wire::Wire;
 use proptest::prelude::*;
+use tollgate_policy::Verdict;
 use tollgate_script::RuleErrors;
 use tollgate_wire::Direction;
 
@@ -101,4 +104,88 @@ fn a_dissector_that_is_chosen_late_wakes_the_rule() {
         scene.data(&[piece], false);
     }
     assert_eq!(scene.said(), ["two", "a", "m\t9", "b@"]);
+}
+
+/// The server's bytes, from what it may say to what it must not.
+const RESPONSES: [&str; 9] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nraw",
+    "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "HTTP/1.1 200 OK\r\n\r\nuntil the end",
+];
+
+const REQUESTS: [&str; 4] = [
+    "GET /a HTTP/1.1\r\nHost: h\r\n\r\n",
+    "HEAD /b HTTP/1.1\r\nHost: h\r\n\r\n",
+    "POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+    "GET /d HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n",
+];
+
+/// Requests and responses, each with where it is cut, and how many bytes the server leaves out.
+type Exchange = (usize, usize, prop::sample::Index, bool, u8);
+
+fn exchanged(text: &str, exchanges: &[Exchange]) -> (Vec<String>, RuleErrors) {
+    let mut scene = Scene::new(text);
+    scene.open();
+    let mut seen = Vec::new();
+    for (request, response, cut, is_cut, gap) in exchanges {
+        let response = RESPONSES[*response].as_bytes();
+        let at = if *is_cut { cut.index(response.len()) } else { response.len() };
+        let (head, tail) = response.split_at(at);
+        scene.data(&[REQUESTS[*request].as_bytes()], false);
+        for piece in [head, tail].into_iter().filter(|piece| !piece.is_empty()) {
+            if *gap == 0 {
+                scene.offsets[1] += 2;
+            }
+            let verdict = scene.data_in(Direction::ToClient, &[piece], false);
+            seen.push(format!("{verdict:?} {:?}", scene.said()));
+            if verdict.ends_flow() {
+                return (seen, scene.policy.rule_errors());
+            }
+        }
+    }
+    let verdict = scene.data_in(Direction::ToClient, &[], true);
+    seen.push(format!("{verdict:?} {:?}", scene.said()));
+    scene.end();
+    (seen, scene.policy.rule_errors())
+}
+
+const WEB: &str = "require('protocol/http').install_tcp_rule(80)
+    haka.rule{ hook = http.events.request, eval = function(http, request) print(request.method, request.uri) end }\n";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn responses_that_no_rule_wants_mean_the_same_read_in_rust(
+        exchanges in prop::collection::vec(
+            (0..REQUESTS.len(), 0..RESPONSES.len(), any::<prop::sample::Index>(), any::<bool>(), 0..30_u8),
+            1..10,
+        ),
+    ) {
+        let wakeful = WEB.to_owned() + "haka.rule{ hook = http.events.response, eval = function() end }";
+        prop_assert_eq!(exchanged(WEB, &exchanges), exchanged(&wakeful, &exchanges));
+    }
+}
+
+#[test]
+fn lua_is_not_entered_for_responses_that_no_rule_wants() {
+    let mut scene = Scene::new(WEB);
+    scene.open();
+    let (first, second) = RESPONSES[0].as_bytes().split_at(41);
+    for round in 0..100 {
+        assert_eq!(scene.data(&[REQUESTS[0].as_bytes()], false), Verdict::Accept);
+        let used = scene.policy.used_memory_bytes();
+        scene.data_in(Direction::ToClient, &[first], false);
+        // The first response chooses.
+        assert!(round == 0 || scene.policy.used_memory_bytes() == used);
+        scene.data_in(Direction::ToClient, &[second], false);
+        assert!(round == 0 || scene.policy.used_memory_bytes() == used);
+    }
+    assert_eq!(scene.said().len(), 100 + 1);
 }

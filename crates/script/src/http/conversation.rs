@@ -1,3 +1,5 @@
+mod quiet;
+
 use std::collections::VecDeque;
 
 use tollgate_wire::{Direction, PerDirection};
@@ -119,6 +121,8 @@ pub(crate) struct Conversation {
     /// Whether the response that is under way is the last to its request.
     is_final: bool,
     spare: Vec<Head>,
+    /// Bytes of responses that were taken in without anybody being told.
+    ahead: u64,
 }
 
 impl Conversation {
@@ -133,6 +137,7 @@ impl Conversation {
             response: Head::default(),
             is_final: false,
             spare: Vec::new(),
+            ahead: 0,
         }
     }
 

@@ -1,19 +1,20 @@
 //! `native.http`: conversations in HTTP, and the heads of their messages.
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use mlua::{IntoLua, Lua, LuaString, Table, UserData, UserDataRef, UserDataRefMut, Value};
+use mlua::{IntoLua, Lua, LuaString, Table, UserData, UserDataRef, Value};
 use tollgate_wire::Direction;
 
+use crate::ahead::{Asleep, Sleeper};
 use crate::event::Shared;
 use crate::http::{Body, Conversation, Ended, Head, Limits, Part, Step, What, Wrong};
 
 /// A connection's, as Lua holds it.
-struct Talk(Conversation);
+struct Talk(Rc<RefCell<Conversation>>);
 
 impl UserData for Talk {}
 
 type Ref = UserDataRef<Talk>;
-type Mut = UserDataRefMut<Talk>;
 
 /// Of what is read next: see [`step`].
 type Answer = (u8, usize, bool, Value, Value, Value, Value);
@@ -45,15 +46,15 @@ fn reading(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
         "step",
         lua.create_function(
             move |lua,
-                  (mut talk, is_up, text, from, len): (
-                Mut,
+                  (talk, is_up, text, from, len): (
+                Ref,
                 bool,
                 Option<LuaString>,
                 usize,
                 usize,
             )| {
                 with_bytes(&of, text.as_ref(), from, len, |bytes| {
-                    step(lua, &mut talk.0, direction(is_up), bytes)
+                    step(lua, &mut talk.0.borrow_mut(), direction(is_up), bytes)
                 })
             },
         )?,
@@ -63,15 +64,15 @@ fn reading(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
         "finish",
         lua.create_function(
             move |_,
-                  (mut talk, is_up, text, from, len): (
-                Mut,
+                  (talk, is_up, text, from, len): (
+                Ref,
                 bool,
                 Option<LuaString>,
                 usize,
                 usize,
             )| {
                 with_bytes(&of, text.as_ref(), from, len, |held| {
-                    Ok(match talk.0.end(direction(is_up), held) {
+                    Ok(match talk.0.borrow_mut().end(direction(is_up), held) {
                         Ok(ended) => (ended == Ended::Message, None),
                         Err(Wrong(why)) => (false, Some(why)),
                     })
@@ -81,40 +82,53 @@ fn reading(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     )
 }
 
-/// Adds `new`, `pass`, `skip`, `done` and `give_up`.
+/// Adds `new`, `pass`, `skip`, `sleep`, after which responses are read without Lua, `ahead`, how many of their bytes
+/// were, `done` and `give_up`.
 fn state(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     http.set(
         "new",
         lua.create_function(|lua, (head_bytes_max, is_lenient): (usize, bool)| {
-            lua.create_userdata(Talk(Conversation::new(Limits { head_bytes_max, is_lenient })))
+            let talk = Conversation::new(Limits { head_bytes_max, is_lenient });
+            lua.create_userdata(Talk(Rc::new(RefCell::new(talk))))
         })?,
     )?;
     http.set(
         "pass",
-        lua.create_function(|_, (mut talk, is_up, len): (Mut, bool, u64)| {
-            Ok(talk.0.pass(direction(is_up), len))
+        lua.create_function(|_, (talk, is_up, len): (Ref, bool, u64)| {
+            Ok(talk.0.borrow_mut().pass(direction(is_up), len))
         })?,
     )?;
     let of = Rc::clone(shared);
     http.set(
+        "sleep",
+        lua.create_function(move |_, (talk, tag, next): (Ref, u32, u64)| {
+            let sleeper = Sleeper { what: Asleep::Talk(Rc::clone(&talk.0)), next };
+            of.sleepers.borrow_mut().put(tag, Direction::ToClient, sleeper);
+            Ok(())
+        })?,
+    )?;
+    http.set("ahead", lua.create_function(|_, talk: Ref| Ok(talk.0.borrow_mut().ahead()))?)?;
+    let of = Rc::clone(shared);
+    http.set(
         "skip",
         lua.create_function(move |_, (talk, tag, is_up, from): (Ref, u32, bool, u64)| {
-            let left = talk.0.skippable(direction(is_up));
+            let left = talk.0.borrow().skippable(direction(is_up));
             of.skips.borrow_mut().set(tag, direction(is_up), from.saturating_add(left));
             Ok(())
         })?,
     )?;
     http.set(
         "done",
-        lua.create_function(|_, mut talk: Mut| {
-            let answered = talk.0.answered();
-            Ok(talk.0.response_done().then_some(answered))
+        lua.create_function(|_, talk: Ref| {
+            let mut talk = talk.0.borrow_mut();
+            let answered = talk.answered();
+            Ok(talk.response_done().then_some(answered))
         })?,
     )?;
     http.set(
         "give_up",
-        lua.create_function(|_, mut talk: Mut| {
-            talk.0.give_up();
+        lua.create_function(|_, talk: Ref| {
+            talk.0.borrow_mut().give_up();
             Ok(())
         })?,
     )
@@ -183,7 +197,8 @@ fn messages(lua: &Lua, http: &Table) -> mlua::Result<()> {
     http.set(
         "part",
         lua.create_function(|lua, (talk, number, which): (Ref, u64, u8)| {
-            let (Some(head), Some(part)) = (talk.0.head(number), part(which)) else {
+            let talk = talk.0.borrow();
+            let (Some(head), Some(part)) = (talk.head(number), part(which)) else {
                 return Ok(None);
             };
             lua.create_string(head.part(part)).map(Some)
@@ -192,8 +207,9 @@ fn messages(lua: &Lua, http: &Table) -> mlua::Result<()> {
     http.set(
         "field",
         lua.create_function(|lua, (talk, number, name): (Ref, u64, LuaString)| {
+            let talk = talk.0.borrow();
             let value =
-                talk.0.head(number).and_then(|head| head.get(&name.as_bytes()).map(<[u8]>::to_vec));
+                talk.head(number).and_then(|head| head.get(&name.as_bytes()).map(<[u8]>::to_vec));
             value.map(|value| lua.create_string(value)).transpose()
         })?,
     )?;
@@ -201,22 +217,24 @@ fn messages(lua: &Lua, http: &Table) -> mlua::Result<()> {
         "fields",
         lua.create_function(|lua, (talk, number): (Ref, u64)| {
             let list = lua.create_table()?;
-            for (name, value) in talk.0.head(number).into_iter().flat_map(Head::iter) {
+            for (name, value) in talk.0.borrow().head(number).into_iter().flat_map(Head::iter) {
                 list.push(lua.create_string(name)?)?;
                 list.push(lua.create_string(value)?)?;
             }
             Ok(list)
         })?,
     )?;
-    http.set("answered", lua.create_function(|_, talk: Ref| Ok(talk.0.answered()))?)?;
+    http.set("answered", lua.create_function(|_, talk: Ref| Ok(talk.0.borrow().answered()))?)?;
     http.set(
         "knows",
-        lua.create_function(|_, (talk, number): (Ref, u64)| Ok(talk.0.head(number).is_some()))?,
+        lua.create_function(|_, (talk, number): (Ref, u64)| {
+            Ok(talk.0.borrow().head(number).is_some())
+        })?,
     )?;
     http.set(
         "length_field",
         lua.create_function(|_, (talk, number): (Ref, u64)| {
-            let range = talk.0.head(number).and_then(Head::length_field);
+            let range = talk.0.borrow().head(number).and_then(Head::length_field);
             Ok(range.map(|range| (range.start, range.len())).unzip())
         })?,
     )
@@ -226,8 +244,8 @@ fn messages(lua: &Lua, http: &Table) -> mlua::Result<()> {
 fn changes(lua: &Lua, http: &Table) -> mlua::Result<()> {
     http.set(
         "set_part",
-        lua.create_function(|_, (mut talk, number, which, value): (Mut, u64, u8, LuaString)| {
-            Ok(match (talk.0.head_mut(number), part(which)) {
+        lua.create_function(|_, (talk, number, which, value): (Ref, u64, u8, LuaString)| {
+            Ok(match (talk.0.borrow_mut().head_mut(number), part(which)) {
                 (Some(head), Some(part)) => head.set_part(part, &value.as_bytes()).err(),
                 _ => None,
             })
@@ -236,19 +254,21 @@ fn changes(lua: &Lua, http: &Table) -> mlua::Result<()> {
     http.set(
         "set_field",
         lua.create_function(
-            |_, (mut talk, number, name, value): (Mut, u64, LuaString, Option<LuaString>)| {
+            |_, (talk, number, name, value): (Ref, u64, LuaString, Option<LuaString>)| {
                 let value = value.as_ref().map(LuaString::as_bytes);
-                let head = talk.0.head_mut(number);
+                let mut talk = talk.0.borrow_mut();
+                let head = talk.head_mut(number);
                 Ok(head.and_then(|head| head.set(&name.as_bytes(), value.as_deref()).err()))
             },
         )?,
     )?;
     http.set(
         "splices",
-        lua.create_function(|lua, (mut talk, number): (Mut, u64)| {
-            talk.0.changed(number);
+        lua.create_function(|lua, (talk, number): (Ref, u64)| {
+            let mut talk = talk.0.borrow_mut();
+            talk.changed(number);
             let list = lua.create_table()?;
-            for splice in talk.0.head(number).map(Head::splices).unwrap_or_default() {
+            for splice in talk.head(number).map(Head::splices).unwrap_or_default() {
                 list.push(splice.at)?;
                 list.push(splice.out)?;
                 list.push(lua.create_string(splice.text)?)?;

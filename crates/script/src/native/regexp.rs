@@ -7,7 +7,7 @@ use tollgate_inspect::regexp::{Automaton, Flags, Found, Regexp, Scan};
 use tollgate_wire::Direction;
 
 use super::matching::{FULL, Share, Shares, charge_compiled, charged, with_bytes};
-use crate::ahead::{Search, Sleeper};
+use crate::ahead::{Asleep, Search, Sleeper};
 use crate::event::Shared;
 use crate::source::Source;
 
@@ -97,12 +97,13 @@ pub(super) fn add(
 /// match held, and the position of the next byte.
 fn sleeping(lua: &Lua, regexp: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     let of = Rc::clone(shared);
-    type Asleep = (u32, bool, UserDataRef<Held>, bool, u64);
+    type Rule = (u32, bool, UserDataRef<Held>, bool, u64);
     regexp.set(
         "sleep",
-        lua.create_function(move |_, (tag, is_up, search, wants, next): Asleep| {
+        lua.create_function(move |_, (tag, is_up, search, wants, next): Rule| {
             let direction = if is_up { Direction::ToServer } else { Direction::ToClient };
-            let sleeper = Sleeper { search: Rc::clone(&search.0), wants, next };
+            let what = Asleep::Search { search: Rc::clone(&search.0), wants };
+            let sleeper = Sleeper { what, next };
             of.sleepers.borrow_mut().put(tag, direction, sleeper);
             Ok(())
         })?,

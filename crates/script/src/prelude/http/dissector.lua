@@ -252,6 +252,9 @@ end
 -- Bytes may have passed unseen: those that nobody wanted to see, or else those of an event that a rule
 -- broke off, after which nothing can be told any more.
 local function catch_up(self, side, stream)
+    if side.sleeps then
+        side.sleeps, side.expected = false, side.expected + native.ahead(self.talk)
+    end
     side.expected = side.expected or stream.fresh_sent
     local unseen = stream.fresh_sent - side.expected
     if unseen > 0 and not native.pass(self.talk, side.direction == "up", unseen) then
@@ -284,6 +287,12 @@ local function receive(self, stream, _, direction)
         stream.marks[side] = { at = side.head, why = "mark" }
     end
     side.expected = stream.next
+    if self.may_sleep and direction == "down" and not side.head and not stream.ended and not side.body
+        and not self.next_dissector and live.index ~= 0
+    then
+        side.sleeps = true
+        return native.sleep(self.talk, live.index, stream.next)
+    end
     if self.can_skip and side.is_within and not side.body and not self.next_dissector then
         native.skip(self.talk, live.index, direction == "up", stream.next)
     end
@@ -294,7 +303,7 @@ P.reads_stream[receive] = true
 local function new_side(direction)
     return {
         direction = direction, head = false, body = false, expected = false, is_within = false,
-        is_raw = false,
+        is_raw = false, sleeps = false,
         hears = #data_events[direction].list + #any_data.list > 0,
     }
 end
@@ -309,4 +318,6 @@ function Http.method:__init(flow)
     -- The requests that wait, if anyone will want to see them.
     self.asked = (#response.list > 0 or self.down.hears) and {} or false
     self.can_skip = #core.receive_data.list == 0
+    -- Where nobody wants to see a response, it is read in Rust.
+    self.may_sleep = self.can_skip and not self.asked
 end
