@@ -7,7 +7,7 @@ haka.rule{
     hook = tcp_connection.events.new_connection,
     eval = function (flow)
         count = count + 1
-        print(count, flow.stream.up, flow.stream.down, flow.stream.left)
+        print(count, flow.stream.up, flow.stream.down, flow.stream.left) ---@diagnostic disable-line
         if count == 2 then flow:drop() end
     end
 }
