@@ -336,3 +336,33 @@ fn a_result_is_printed_by_its_fields() {
         [format!("class: Result {{\n  _size : 97\n{items}"), format!("class: Result {{\n{items}")]
     );
 }
+
+#[test]
+fn a_record_without_a_name_gives_its_fields_to_the_one_around() {
+    holds(
+        "local g = new(function()
+            line = record{ field('verb', token('[a-z]+')), optional(record{ text(' '), field('what', token('[^%r%n]*')) },
+                function(self, ctx) return ctx:lookahead() == 32 end) }
+            message = record{ line, token('%r%n'), branch({
+                get = record{ record{ field('n', number(8)) }, field('own', record{ field('z', number(8)) }) },
+                put = field('body', record{ field('m', number(8)) }),
+            }, function(self) return self.verb end) }
+            list = record{ field('all', array(record{ field('x', number(8)) }):count(2)) }
+            export(message, list)
+        end)
+        local text = haka.vbuffer_from('get it\\r\\n\\1\\2')
+        local r = g.message:parse(text:pos('begin'))
+        is(r.verb, 'get') is(r.what, 'it') is(r.n, 1) is(r.own.z, 2) is(r.z, nil)
+        -- They are written where they lie.
+        r.what, r.n = 'that', 7
+        is(text:asstring(), 'get that\\r\\n\\7\\2')
+        local put = g.message:parse(at('put\\r\\n\\3'))
+        is(put.what, nil) is(put.body.m, 3) is(put.m, nil)
+        -- Elements keep theirs.
+        local list = g.list:parse(at('\\1\\2'))
+        is(list.x, nil) is(list.all[1].x, 1) is(list.all[2].x, 2)
+        local made = haka.vbuffer_from('')
+        g.message:create(made:pos('begin'), nil, { verb = 'get', n = 9, own = { z = 8 } })
+        is(made:asstring():sub(1, 3), 'get')",
+    );
+}

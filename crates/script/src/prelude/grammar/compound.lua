@@ -25,9 +25,19 @@ function build.field(name, entity)
     return with(must_be_entity("field", entity), "field", name)
 end
 
+-- Parses a part of a record. If that gives a record without a name, however deep inside branches, its fields
+-- are those of the record around: nobody could ask for them otherwise.
+local function run_part(entity, ctx, given)
+    local ok, slot = run(entity, ctx, given)
+    if ok and slot and not (entity.field or slot.entity or slot.name) then
+        grammar.absorb(ctx:result(), slot.value)
+    end
+    return ok, slot
+end
+
 local function run_all(list, ctx)
     for i = 1, #list do
-        if not run(list[i], ctx) then return false end
+        if not run_part(list[i], ctx) then return false end
     end
     return true
 end
@@ -79,7 +89,7 @@ end
 local function parse_sequence(entity, ctx)
     local value
     for _, each in ipairs(entity.list) do
-        local ok, slot = run(each, ctx, ctx._value)
+        local ok, slot = run_part(each, ctx, ctx._value)
         if not ok then return false end
         value = slot or value
     end

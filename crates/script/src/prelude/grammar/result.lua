@@ -82,6 +82,19 @@ function grammar.put_computed(result, name, compute)
     P.own_property(result, name, { get = function(self) return compute(self) end })
 end
 
+-- Gives `result` the fields of another as well.
+function grammar.absorb(result, other)
+    local own = type(other) == "table" and other ~= result and rawget(other, OWN)
+    if not own or own.array then return end
+    for _, name in ipairs(own.order) do
+        if rawget(result, OWN) then
+            P.own_property(result, name, own.fields[name])
+        else
+            result[name] = other[name]
+        end
+    end
+end
+
 -- For going back: which fields there are, and taking out those that came later.
 function grammar.fields_of(result)
     local own = rawget(result, OWN)
