@@ -134,6 +134,26 @@ fn what_waits_is_written_in_order_with_the_time_it_came_at() {
 }
 
 #[test]
+fn the_headers_of_packets_that_waited_stay_as_they_are() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    let parts = ["one ", "two "].map(|part| talk.up(PSH | ACK, part.as_bytes()));
+    // The first comes last, and with a lower time to live.
+    let mut first = parts[0].clone();
+    first[22] = 7;
+    first[24..26].fill(0);
+    let sum = first[14..34]
+        .chunks(2)
+        .fold(0_u32, |sum, two| sum + u32::from(u16::from_be_bytes([two[0], two[1]])));
+    let sum = u16::try_from((sum & 0xffff) + (sum >> 16)).map(|sum| !sum).unwrap();
+    first[24..26].copy_from_slice(&sum.to_be_bytes());
+    frames.extend([parts[1].clone(), first.clone()]);
+    let (_, left) = replay(&streamed("iter:sub('all')"), &frames);
+    assert_eq!(left.len(), 5);
+    assert_eq!(left[3], first);
+}
+
+#[test]
 fn one_rst_tells_each_end_the_clients_first() {
     let mut talk = talk();
     let mut frames = talk.open();

@@ -373,7 +373,8 @@ impl<F: Frame> Flow<F> {
         }
     }
 
-    /// Gives a packet at least the time to live that its sender's packets have shown.
+    /// Gives a packet at least the time to live that its sender's packets have shown; in a recording it has
+    /// arrived, whatever it shows.
     pub(super) fn raise_ttl<L: Link<Frame = F>, P>(
         &self,
         cx: &mut Context<'_, L, P>,
@@ -381,7 +382,7 @@ impl<F: Frame> Flow<F> {
         direction: Direction,
     ) {
         let floor = self.about.ttl[direction];
-        if packet.headers().ttl < floor {
+        if packet.headers().ttl < floor && !cx.config.recorded_ends {
             cx.ports.raise_ttl(packet, floor);
         }
     }
