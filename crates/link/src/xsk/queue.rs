@@ -84,14 +84,17 @@ impl Queue {
 
     /// Tops up the fill ring, and wakes the driver if it waits for that.
     pub(super) fn refill(&mut self, home: &mut Home) {
-        let mut wanted = (self.shared.layout.ring - self.filled) as usize;
+        // The kernel shows what it has received before it shows what it took from the fill ring for it, so for a
+        // moment the ring has less room than frames are missing from it.
+        let missing = self.shared.layout.ring - self.filled;
+        let mut wanted = self.fill.nb_free(missing).min(missing) as usize;
         while wanted > 0 {
             let drawn = home.draw(&mut self.scratch, wanted);
             let Some(descs) = self.scratch.get(..drawn) else { return };
             // SAFETY: these chunks of this UMEM have just left the pool; nobody else has them.
             let done = unsafe { self.fill.produce(descs) };
             for desc in descs.get(done..).unwrap_or_default() {
-                debug_assert!(false, "the fill ring holds as many as we let it have");
+                debug_assert!(false, "room was asked for before");
                 home.give_back(self.shared.chunk(desc));
             }
             self.filled += u32::try_from(done).unwrap_or(0);
