@@ -141,7 +141,7 @@ segments() {
     await_crossing "$name"
     for frame in 64 1514; do
         # At most one frame in ten thousand, as a machine with two cores is never quite alone.
-        generate search --frame "$frame" --trial "$trial_ms" --precision "$precision" --loss 0.01 || tail -n 1 "$work/generator.log" >&2
+        generate search --frame "$frame" --trial "$trial_ms" --precision "$precision" --tries 3 --loss 0.01 || tail -n 1 "$work/generator.log" >&2
         keep "$name" "lossless_$frame" "$(figure rate_without_loss_pps)" pps
     done
     generate latency --frame 128 --rate 10000 --seconds "$seconds" || tail -n 1 "$work/generator.log" >&2

@@ -208,6 +208,9 @@ pub(crate) struct Search {
     /// How long a trial is
     #[arg(long, default_value_t = 1000, value_name = "MS")]
     pub(crate) trial: u64,
+    /// A rate has failed when so many trials in a row have; more than one where a hypervisor takes processors away
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tries: u32,
 }
 
 #[derive(Args, Debug)]

@@ -106,6 +106,7 @@ impl Task {
                 rate_max: args.max,
                 loss_max: args.loss,
                 precision: args.precision.max(0.1),
+                tries: args.tries,
             }),
             Command::Replay(args) => Self::Replay(Replay {
                 path: args.read.clone(),

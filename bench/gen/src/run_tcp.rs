@@ -260,6 +260,8 @@ pub(crate) struct Search {
     pub(crate) loss_max: f64,
     /// Percent between the last rate that passed and the first that did not.
     pub(crate) precision: f64,
+    /// Trials in a row that a rate must fail.
+    pub(crate) tries: u32,
 }
 
 impl Search {
@@ -273,7 +275,7 @@ impl Search {
         let (mut low, mut high) = (0, self.rate_max);
         let (mut best, mut own_limit, mut trials) = (None, false, 0);
         let mut rate = high;
-        let mut faults = 0;
+        let (mut faults, mut failed) = (0, 0);
         while !clock.is_stopped()
             && high.saturating_sub(low) as f64 > high as f64 * self.precision / 100.0
         {
@@ -297,17 +299,24 @@ impl Search {
             faults += u64::from(!outcome.tally.is_clean());
             let arrived = whole(pps(outcome.arrived.min(outcome.sent)));
             own_limit = missing <= self.loss_max && achieved < rate / 50 * 49;
+            failed = if passed || own_limit { 0 } else { failed + 1 };
+            if (1..self.tries).contains(&failed) {
+                // Whose processor was taken away for a moment has not shown what it can.
+                continue;
+            }
+            failed = 0;
             if passed {
                 low = low.max(achieved);
                 best = Some(outcome);
             }
-            if own_limit {
+            if own_limit || !passed {
                 high = rate.saturating_sub(1).max(low);
-            } else if !passed {
-                // What did arrive is a better guess than the middle, where it is less.
-                high = arrived.saturating_add(arrived / 50).min(rate.saturating_sub(1)).max(low);
             }
-            rate = if trials == 1 && low == 0 { high * 49 / 50 } else { low + (high - low) / 2 };
+            // What did arrive is a better guess than the middle, where it is less. It is no bound: who is sent too much
+            // may let less pass than he could.
+            let middle = low + (high - low) / 2;
+            let guess = if passed || own_limit { middle } else { arrived };
+            rate = if (low + 1..middle).contains(&guess) { guess } else { middle };
             if rate == 0 {
                 break;
             }
