@@ -11,6 +11,7 @@ mod clock;
 mod ends;
 mod flood;
 mod frame;
+mod halving;
 mod pattern;
 mod replay;
 mod report;

@@ -7,6 +7,7 @@ use crate::{
     addresses::{Addresses, CONNECTIONS_MAX},
     clock::{Clock, due},
     ends::{BATCH, Ends, Mishaps},
+    halving::{Halving, Trial},
     report::Report,
     tcp::{Connections, Load, flow::Script, tally::Tally},
 };
@@ -272,13 +273,9 @@ impl Search {
         clock: &mut Clock,
         (seed, first): (u64, u64),
     ) -> Report {
-        let (mut low, mut high) = (0, self.rate_max);
-        let (mut best, mut own_limit, mut trials) = (None, false, 0);
-        let mut rate = high;
-        let (mut faults, mut failed) = (0, 0);
-        while !clock.is_stopped()
-            && high.saturating_sub(low) as f64 > high as f64 * self.precision / 100.0
-        {
+        let mut halving = Halving::new(self.rate_max, self.precision, self.tries);
+        let (mut best, mut own_limit, mut trials, mut faults) = (None, false, 0, 0);
+        while let Some(rate) = halving.rate().filter(|_| !clock.is_stopped()) {
             let trial = Constant { rate, ..self.constant };
             let outcome = trial.run(ends, addresses, clock, seed, first + trials);
             trials += 1;
@@ -288,7 +285,8 @@ impl Search {
                 * 100.0;
             // What the generator itself could not send, nobody has passed.
             let achieved = rate.min(whole(pps(outcome.sent)));
-            let passed = outcome.unopened == 0 && missing <= self.loss_max && achieved > rate / 2;
+            let lossless = missing <= self.loss_max;
+            let passed = outcome.unopened == 0 && lossless && achieved > rate / 2;
             clock.finish();
             eprintln!(
                 "trial {trials}: {rate} pps wanted, {:.0} sent, {:.0} arrived, {missing:.3} % missing: {}",
@@ -297,31 +295,17 @@ impl Search {
                 if passed { "passed" } else { "failed" },
             );
             faults += u64::from(!outcome.tally.is_clean());
-            let arrived = whole(pps(outcome.arrived.min(outcome.sent)));
-            own_limit = missing <= self.loss_max && achieved < rate / 50 * 49;
-            failed = if passed || own_limit { 0 } else { failed + 1 };
-            if (1..self.tries).contains(&failed) {
-                // Whose processor was taken away for a moment has not shown what it can.
-                continue;
-            }
-            failed = 0;
+            own_limit = lossless && achieved < rate / 50 * 49;
+            halving.tell(match passed {
+                true => Trial::Passed(achieved),
+                false if own_limit => Trial::Unsent,
+                false => Trial::Failed(whole(pps(outcome.arrived.min(outcome.sent)))),
+            });
             if passed {
-                low = low.max(achieved);
                 best = Some(outcome);
             }
-            if own_limit || !passed {
-                high = rate.saturating_sub(1).max(low);
-            }
-            // What did arrive is a better guess than the middle, where it is less. It is no bound: who is sent too much
-            // may let less pass than he could.
-            let middle = low + (high - low) / 2;
-            let guess = if passed || own_limit { middle } else { arrived };
-            rate = if (low + 1..middle).contains(&guess) { guess } else { middle };
-            if rate == 0 {
-                break;
-            }
         }
-        self.report(best.as_ref(), low, trials, own_limit, faults)
+        self.report(best.as_ref(), halving.passed(), trials, own_limit, faults)
     }
 
     fn report(
