@@ -96,6 +96,13 @@ fn text() -> Vec<u8> {
     (0..1460).map(|_| letter()).collect()
 }
 
+const READS_FIELDS: &str = "haka.rule{
+    hook = tcp_connection.events.receive_data,
+    eval = function(flow, current, dir)
+        if flow.dstport == 80 and dir == 'up' and #current > 4 and current[1] == 77 then flow:drop() end
+    end
+}";
+
 /// Cases in Lua: traffic, name, script.
 const SCRIPTS: [(Traffic, &str, &str); 10] = [
     (
@@ -103,13 +110,7 @@ const SCRIPTS: [(Traffic, &str, &str); 10] = [
         "Lua: empty",
         "haka.rule{ hook = tcp_connection.events.receive_data, eval = function() end }",
     ),
-    (
-        Traffic::Small,
-        "Lua: reads fields",
-        "haka.rule{ hook = tcp_connection.events.receive_data, eval = function(flow, current, dir)
-            if flow.dstport == 80 and dir == 'up' and #current > 4 and current[1] == 77 then flow:drop() end
-        end }",
-    ),
+    (Traffic::Small, "Lua: reads fields", READS_FIELDS),
     (
         Traffic::Small,
         "Lua: match on another port",
@@ -130,13 +131,7 @@ const SCRIPTS: [(Traffic, &str, &str); 10] = [
         "require('protocol/http').install_tcp_rule(8080)
         haka.rule{ hook = http.events.request, eval = function(http) http:drop() end }",
     ),
-    (
-        Traffic::Text,
-        "Lua: reads fields",
-        "haka.rule{ hook = tcp_connection.events.receive_data, eval = function(flow, current, dir)
-            if flow.dstport == 80 and dir == 'up' and #current > 4 and current[1] == 77 then flow:drop() end
-        end }",
-    ),
+    (Traffic::Text, "Lua: reads fields", READS_FIELDS),
     (
         Traffic::Text,
         "Lua: streamed regexp",
