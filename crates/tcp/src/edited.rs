@@ -220,8 +220,11 @@ impl EditedStream {
     }
 
     fn is_stuck_at(&self, ack: Seq, window_edge: Seq) -> bool {
+        if self.held.is_empty() || ack != self.map.edge().output {
+            return false;
+        }
         let room = self.input_window_edge(window_edge).distance(self.edge()).max(0);
-        !self.held.is_empty() && ack == self.map.edge().output && room >> self.window_shift == 0
+        room >> self.window_shift == 0
     }
 
     /// Takes a cumulative acknowledgment of the receiver and the window edge beside it, both in its
