@@ -1,3 +1,5 @@
+//! Handshakes as the tracker sees them from the middle: packet scripts, one fact each.
+
 use std::time::Duration;
 
 use tollgate_tcp::{Invalid, State};
