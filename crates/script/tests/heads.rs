@@ -256,7 +256,7 @@ fn what_is_wrong_with_a_head_is_a_fault_at_load() {
         (
             "tcp_connection.events.receive_data",
             "srcip = '10.0.0.0/33'",
-            "match.srcip: an address or",
+            "match.srcip: an address or a network expected, got '10.0.0.0/33'",
         ),
         ("tcp_connection.events.receive_data", "srcip = { 5 }", "match.srcip: an address or"),
         (
@@ -282,4 +282,10 @@ fn what_is_wrong_with_a_head_is_a_fault_at_load() {
         let error = load(&text).unwrap_err().to_string();
         assert!(error.contains(wanted), "{asked}: {error}");
     }
+    // All that is wrong, not whatever comes first.
+    let text =
+        "haka.rule{ hook = tcp_connection.events.receive_data, match = { dstprot = 80, srcip = 5 },
+        eval = function() end }";
+    let error = load(text).unwrap_err().to_string();
+    assert!(error.contains("match.dstprot") && error.contains("match.srcip"), "{error}");
 }

@@ -10,6 +10,12 @@ local NOBODY = 1
 local LISTS_MAX = 4096
 local PORT_MAX = 65535
 
+local function expected(what, value)
+    local kind = type(value)
+    local got = kind == "string" and "'" .. value .. "'" or kind == "number" and tostring(value) or kind
+    return format("%s expected, got %s", what, got)
+end
+
 local function port(into, value)
     local first, last = value, value
     if type(value) == "string" then
@@ -19,7 +25,7 @@ local function port(into, value)
     if type(first) ~= "number" or first < 0 or first > last or last > PORT_MAX or first ~= floor(first)
         or last ~= floor(last)
     then
-        return "a port or a range like '8000-8080' expected"
+        return expected("a port or a range like '8000-8080'", value)
     end
     into[#into + 1], into[#into + 2] = first, last
 end
@@ -42,7 +48,7 @@ local function address(into, value)
         what, bits = value.net, value.mask
     end
     local a, b, c, d = P.address_words(what)
-    if not a then return "an address or a network expected" end
+    if not a then return expected("an address or a network", value) end
     words(into, bits, a, b, c, d)
 end
 
@@ -76,7 +82,7 @@ function P.add_head(what, event, spec)
         native.head(event.number)
         return true
     end
-    local asked = { srcip = {}, dstip = {}, srcport = {}, dstport = {}, direction = 0 }
+    local asked, is_good = { srcip = {}, dstip = {}, srcport = {}, dstport = {}, direction = 0 }, true
     for key, value in pairs(asks) do
         local problem
         if KEYS[key] then
@@ -88,13 +94,14 @@ function P.add_head(what, event, spec)
         elseif value == "up" or value == "down" then
             asked.direction = value == "up" and 1 or 2
         else
-            problem = "'up' or 'down' expected"
+            problem = expected("'up' or 'down'", value)
         end
         if problem then
+            is_good = false
             fault(format("%s: match.%s: %s", what, tostring(key), problem))
-            return false
         end
     end
+    if not is_good then return false end
     native.head(event.number, asked)
     return true
 end
