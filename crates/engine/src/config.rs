@@ -47,6 +47,9 @@ pub struct Config {
     pub midstream: Midstream,
     /// Which connections may be shunted.
     pub shunt: Shunt,
+    /// Packets, of both directions together, that a connection must have had to be shunted. A shunt costs the link
+    /// some system calls at its beginning and its end; one of fewer packets crosses here, unseen by rules.
+    pub shunt_packets_min: u64,
     /// What becomes of connections that cannot be treated as they should be.
     pub remedies: Remedies,
     /// Whether TCP is followed at all.
@@ -181,6 +184,7 @@ impl Default for Config {
             fast_open: FastOpen::Strip,
             midstream: Midstream::Drop,
             shunt: Shunt::Asked,
+            shunt_packets_min: 16,
             remedies: Remedies::default(),
             follow: Follow::AsRules,
             complete_checksums: true,

@@ -246,6 +246,11 @@ impl Identity {
         self.count(direction, packet.ip_len(), now);
     }
 
+    /// Packets of both directions.
+    pub(crate) fn packets(&self) -> u64 {
+        self.traffics().to_server.packets + self.traffics().to_client.packets
+    }
+
     /// Whether the next packet of a direction is one whose route is looked at.
     #[inline]
     pub(crate) fn looks_at_route(&self, direction: Direction) -> bool {

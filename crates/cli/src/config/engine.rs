@@ -62,6 +62,7 @@ impl Config {
                 FastOpen::Allow => engine::FastOpen::Allow,
             },
             shunt: self.shunt.engine(),
+            shunt_packets_min: limits.shunt_packets_min.into(),
             follow: match self.follow {
                 Follow::AsRules => engine::Follow::AsRules,
                 Follow::Always => engine::Follow::Always,
@@ -137,6 +138,7 @@ mod tests {
         assert_eq!(ours.midstream, theirs.midstream);
         assert_eq!(ours.follow, theirs.follow);
         assert_eq!(ours.shunt, theirs.shunt);
+        assert_eq!(ours.shunt_packets_min, theirs.shunt_packets_min);
         assert_eq!(ours.other, theirs.other);
         assert_eq!(ours.half_open_max, theirs.half_open_max);
     }

@@ -143,6 +143,10 @@ pub struct Limits {
     /// Connections that cross in the XDP program at once, of all workers of a pair, 16 to 2^24, some 300
     /// bytes each while they do. Too few: the others go through a worker, counted as refused. Default: 65536.
     pub shunts_max: u32,
+    /// Packets, both directions together, that a connection must have had to cross in the XDP program, 0 to
+    /// 65536; one that ends sooner crosses through a worker, unseen by rules. Too few: connections a second, for a
+    /// shunt costs more than some packets. Too many: packets that a worker need not see. Default: 16.
+    pub shunt_packets_min: u32,
     /// Packets that one end may send against all rules while the other is not heard, 1 to 255; with
     /// more, for `unanswered_s`, the connection is `on_asymmetric`. Too few: the liar and the hasty
     /// count as such. Too many: the asymmetric wait. Default: 3.
@@ -301,6 +305,7 @@ impl Default for Limits {
             held_extents_worker_max: 65_536,
             fragments_max: 1024,
             shunts_max: 65_536,
+            shunt_packets_min: 16,
             unanswered_packets_max: 3,
             alerts_per_second_max: 10,
             events_pending_max: 8192,
@@ -357,6 +362,7 @@ impl Config {
         within(limits.held_extents_worker_max, 16, 1 << 24)?;
         within(limits.fragments_max, 0, 1 << 16)?;
         within(limits.shunts_max, 16, 1 << 24)?;
+        within(limits.shunt_packets_min, 0, 1 << 16)?;
         within(limits.events_pending_max, 16, 1 << 20)?;
         within(limits.unanswered_packets_max, 1, 255)?;
         self.on_asymmetric.suits_asymmetric()?;

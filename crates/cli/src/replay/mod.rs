@@ -55,6 +55,8 @@ pub fn engine_config(config: &Config, report_connections: bool) -> tollgate_engi
         complete_checksums: false,
         in_order: true,
         recorded_ends: true,
+        // No program that would cost something.
+        shunt_packets_min: 0,
         report_connections,
         hash_keys: [1, 2, 3, 4],
         ..config.engine()

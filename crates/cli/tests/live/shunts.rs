@@ -141,7 +141,8 @@ fn a_rst_ends_it_here_as_it_does_at_its_ends() {
 
 #[test]
 fn who_falls_silent_expires_and_who_speaks_does_not() {
-    const CONFIG: &str = "fail = 'closed'\n[timeouts]\nestablished_s = 7\n";
+    const CONFIG: &str =
+        "fail = 'closed'\n[timeouts]\nestablished_s = 7\n[limits]\nshunt_packets_min = 0\n";
     let Some(lab) = Lab::up(Options::default()) else { return };
     let program = Program::start_configured(&lab, RULES, 1, CONFIG);
     let address = SocketAddr::new(SERVER_V4, 7000);
@@ -172,7 +173,7 @@ fn who_falls_silent_expires_and_who_speaks_does_not() {
 
 #[test]
 fn without_room_the_rest_goes_through_the_worker() {
-    const CONFIG: &str = "fail = 'closed'\n[limits]\nshunts_max = 16\n";
+    const CONFIG: &str = "fail = 'closed'\n[limits]\nshunts_max = 16\nshunt_packets_min = 0\n";
     const COUNT: usize = 20;
     let Some(lab) = Lab::up(Options::default()) else { return };
     let program = Program::start_configured(&lab, RULES, 1, CONFIG);

@@ -38,6 +38,8 @@ impl<F: Frame> Flow<F> {
             Err(Unshunted::Edited)
         } else if cx.ports.counters.checksums_completed > 0 {
             Err(Unshunted::Checksums)
+        } else if self.about.packets() < cx.config.shunt_packets_min {
+            return;
         } else {
             let opened =
                 Below::open(&mut cx.ports.link, &self.about, Some(&self.tracker), Fate::Cross);

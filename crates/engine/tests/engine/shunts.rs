@@ -93,6 +93,32 @@ fn the_rest_crosses_unreceived_both_ways_and_rules_see_its_end_only() {
 }
 
 #[test]
+fn a_short_one_is_not_worth_a_shunt_and_no_rule_sees_more_of_it() {
+    let mut gate = shunted_with(Config { shunt_packets_min: 6, ..small() });
+    gate.events();
+    above(&mut gate, &down(1, 5, "answer"));
+    assert_eq!(shunts(&mut gate), 0, "the fifth packet");
+    above(&mut gate, &up(5, 7, "more"));
+    assert_eq!(shunts(&mut gate), 2, "the sixth");
+    below(&mut gate, &down(7, 9, "rest"));
+    assert_eq!(gate.policy().stream(Direction::ToServer), b"last");
+    assert_eq!(gate.policy().stream(Direction::ToClient), b"");
+    assert_eq!(gate.finish().shunts.crossing, 1);
+}
+
+#[test]
+fn one_that_ends_before_it_is_worth_a_shunt_ends_as_any() {
+    let mut gate = shunted_with(Config { shunt_packets_min: 16, ..small() });
+    gate.events();
+    above(&mut gate, &Frame::server(1, 5, FIN | ACK, b"bye"));
+    above(&mut gate, &Frame::client(5, 5, FIN | ACK, b""));
+    above(&mut gate, &Frame::server(5, 6, ACK, b""));
+    assert_eq!(gate.events(), ["end time_wait"]);
+    let counters = gate.finish();
+    assert_eq!((counters.shunts.crossing, counters.connections(Phase::Closed)), (0, 1));
+}
+
+#[test]
 fn what_the_link_has_counted_is_told_at_the_end() {
     let mut gate = shunted_with(Config { report_connections: true, ..small() });
     below(&mut gate, &down(1, 5, "0123456789"));

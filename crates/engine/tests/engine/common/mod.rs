@@ -148,6 +148,7 @@ pub(crate) fn small() -> Config {
         flows_max: 1000,
         half_open_max: 1000,
         hash_keys: [11, 22, 33, 44],
+        shunt_packets_min: 0,
         ..Config::default()
     }
 }

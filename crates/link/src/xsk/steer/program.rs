@@ -131,10 +131,8 @@ impl<'storage> SteerProgram<'storage> {
     }
 
     pub(in crate::xsk) fn shunts(&self) -> libbpf_rs::Result<ShuntMap> {
-        Ok(ShuntMap {
-            shunts: MapHandle::try_from(&self.skeleton.maps.shunts)?,
-            shunting: MapHandle::try_from(&self.skeleton.maps.shunting)?,
-        })
+        let maps = &self.skeleton.maps;
+        Ok(ShuntMap::new(MapHandle::try_from(&maps.shunts)?, MapHandle::try_from(&maps.shunting)?))
     }
 
     pub(in crate::xsk) fn verdicts(&self) -> libbpf_rs::Result<VerdictMap> {

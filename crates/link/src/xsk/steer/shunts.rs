@@ -1,6 +1,7 @@
 //! The map `shunts` of a steering program: directions of connections that nobody wants to see.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use tollgate_wire::{Endpoint, Seq};
@@ -14,21 +15,32 @@ const VALUE: usize = 48;
 /// The shunts of one port.
 #[derive(Debug)]
 pub(in crate::xsk) struct ShuntMap {
-    pub(super) shunts: MapHandle,
-    pub(super) shunting: MapHandle,
+    shunts: MapHandle,
+    shunting: MapHandle,
+    /// Whether `shunting` is known to be set, which it then is for good.
+    is_shunting: AtomicBool,
 }
 
 impl ShuntMap {
+    pub(super) const fn new(shunts: MapHandle, shunting: MapHandle) -> Self {
+        Self { shunts, shunting, is_shunting: AtomicBool::new(false) }
+    }
+
     pub(in crate::xsk) fn insert(&self, shunt: &Shunt) -> Result<(), NoShunt> {
         let key = key(&shunt.way);
         let inserted = self
             .shunts
             .update(&key, &value(shunt), MapFlags::ANY)
-            // Whoever made the last shunt has said this before; it costs little beside that.
-            .and_then(|()| {
-                self.shunting.update(&0u32.to_ne_bytes(), &1u32.to_ne_bytes(), MapFlags::ANY)
-            });
+            .and_then(|()| self.begin_shunting());
         inserted.map_err(|_| NoShunt::Full)
+    }
+
+    fn begin_shunting(&self) -> libbpf_rs::Result<()> {
+        if !self.is_shunting.load(Ordering::Relaxed) {
+            self.shunting.update(&0u32.to_ne_bytes(), &1u32.to_ne_bytes(), MapFlags::ANY)?;
+            self.is_shunting.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     pub(in crate::xsk) fn seen(&self, way: &Way) -> Option<Shunted> {
