@@ -292,9 +292,9 @@ impl<F: Frame> Datagram<F> {
             self.drop(Cause::FragmentBroken, ports);
             return;
         };
-        match send_pieces(pieces, port, ports) {
-            None => self.merge(ports),
-            Some(cause) => {
+        match ports.send_pieces(pieces, port) {
+            Ok(()) => self.merge(ports),
+            Err(cause) => {
                 self.drop(cause, ports);
             }
         }
@@ -353,36 +353,6 @@ impl<F: Frame> Piece<F> {
     fn bytes(&self) -> &[u8] {
         self.frame.as_ref().get(self.headers.range()).unwrap_or_default()
     }
-}
-
-/// Sends a packet that is too long for the port in fragments: as it came, if not in the same pieces.
-#[cold]
-pub(crate) fn split<L: Link>(ports: &mut Ports<L>, whole: L::Frame, port: Port) {
-    let identification = ports.next_identification();
-    let mtu = usize::try_from(ports.mtu()).unwrap_or(usize::MAX);
-    let cause = match Split::new(whole.as_ref(), identification, mtu) {
-        Some(pieces) => send_pieces(pieces, port, ports),
-        None => Some(Cause::FragmentBroken),
-    };
-    match cause {
-        Some(cause) => ports.drop(whole, Reason::Cause(cause)),
-        None => ports.merge(whole),
-    }
-}
-
-/// Sends all pieces, or says why not.
-fn send_pieces<L: Link>(mut pieces: Split<'_>, port: Port, ports: &mut Ports<L>) -> Option<Cause> {
-    while !pieces.is_done() {
-        let Some(mut frame) = ports.forge() else { return Some(Cause::FrameShortage) };
-        let written = frame.set_len(frame.capacity())
-            && pieces.write(frame.as_mut()).is_some_and(|len| frame.set_len(len));
-        if !written {
-            ports.unforge(frame);
-            return Some(Cause::FragmentTooLong);
-        }
-        ports.send(frame, port);
-    }
-    None
 }
 
 /// The longest datagram below the longest link header.

@@ -5,12 +5,12 @@ use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::Injected;
 use tollgate_tcp::reset::Rst;
 use tollgate_wire::forge::{Ends, Forged, HEADER_LEN_MAX};
+use tollgate_wire::fragment::Split;
 use tollgate_wire::{Datagram, Direction, LinkHeader, Other, Packet};
 
 use crate::Config;
 use crate::buffer::Buffer;
 use crate::counters::{Cause, Counters, Reason};
-use crate::fragments;
 use crate::identity::Identity;
 use crate::neighbours::Neighbours;
 use crate::transit::{self, Made, Transit};
@@ -71,8 +71,7 @@ impl<L: Link> Ports<L> {
         let padded = end.max(MINIMAL_PAYLOAD + usize::from(headers.ip));
         let too_long = headers.end - u32::from(headers.ip) > self.mtu;
         if too_long {
-            fragments::split(self, packet.into_frame(), port);
-            return;
+            return self.split(packet.into_frame(), port);
         }
         let mut frame = packet.into_frame();
         if frame.as_ref().len() > padded {
@@ -110,9 +109,39 @@ impl<L: Link> Ports<L> {
     /// Sends a frame of any protocol; a datagram that rules have made too long leaves in fragments.
     pub(crate) fn send_whole(&mut self, frame: L::Frame, port: Port) {
         if self.is_too_long(frame.as_ref()) {
-            return fragments::split(self, frame, port);
+            return self.split(frame, port);
         }
         self.send(frame, port);
+    }
+
+    /// Sends a packet that is too long for the port in fragments: as it came, if not in the same pieces.
+    #[cold]
+    fn split(&mut self, whole: L::Frame, port: Port) {
+        let identification = self.next_identification();
+        let mtu = usize::try_from(self.mtu).unwrap_or(usize::MAX);
+        let cause = match Split::new(whole.as_ref(), identification, mtu) {
+            Some(pieces) => self.send_pieces(pieces, port).err(),
+            None => Some(Cause::FragmentBroken),
+        };
+        match cause {
+            Some(cause) => self.drop(whole, Reason::Cause(cause)),
+            None => self.merge(whole),
+        }
+    }
+
+    /// Sends all pieces, or says why not.
+    pub(crate) fn send_pieces(&mut self, mut pieces: Split<'_>, port: Port) -> Result<(), Cause> {
+        while !pieces.is_done() {
+            let mut frame = self.forge().ok_or(Cause::FrameShortage)?;
+            let written = frame.set_len(frame.capacity())
+                && pieces.write(frame.as_mut()).is_some_and(|len| frame.set_len(len));
+            if !written {
+                self.unforge(frame);
+                return Err(Cause::FragmentTooLong);
+            }
+            self.send(frame, port);
+        }
+        Ok(())
     }
 
     #[inline]
@@ -221,7 +250,7 @@ impl<L: Link> Ports<L> {
     }
 
     /// The identification for a datagram that is to be cut up.
-    pub(crate) const fn next_identification(&mut self) -> u32 {
+    const fn next_identification(&mut self) -> u32 {
         self.identification = self.identification.wrapping_add(1);
         self.identification
     }

@@ -3,7 +3,7 @@
 //! Most of both is the same. What is spelled otherwise is spelled anew here; what cannot be matched in
 //! one pass over bytes that arrive in pieces (look-around, back-references, possessive repeats) is
 //! refused with its place, because another crate would read some of it as something else.
-use super::pattern::PatternError;
+use super::error::PatternError;
 
 /// The expression as `regex-syntax` reads it, and for each of its bytes where it came from.
 pub(super) struct Translated {

@@ -14,6 +14,7 @@
 //! because a search keeps the list that its state stands for, not only its number.
 mod automaton;
 mod dialect;
+mod error;
 mod pattern;
 mod program;
 mod scan;
@@ -22,7 +23,8 @@ mod threads;
 use std::sync::Arc;
 
 pub use automaton::{Automaton, Exhausted};
-pub use pattern::{Flags, PatternError, parse};
+pub use error::PatternError;
+pub use pattern::{Flags, parse};
 pub(crate) use program::Goal;
 pub use program::Program;
 pub(crate) use scan::EveryScan;

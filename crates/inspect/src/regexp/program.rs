@@ -4,7 +4,7 @@ use regex_automata::util::look::{Look, LookSet};
 use regex_automata::util::prefilter::Prefilter;
 use regex_syntax::hir::Hir;
 
-use super::pattern::PatternError;
+use super::error::PatternError;
 
 /// What the search is after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

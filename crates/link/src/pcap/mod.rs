@@ -13,6 +13,7 @@ mod link_types;
 mod ports;
 mod reader;
 mod record;
+mod source;
 mod writer;
 
 pub use error::{Error, Problem};

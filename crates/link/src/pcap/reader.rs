@@ -1,9 +1,6 @@
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::PcapNgReader;
 use pcap_file::{Endianness, PcapError, TsResolution};
@@ -12,14 +9,10 @@ use tollgate_wire::Timestamp;
 use super::link_types::{KnownHeaders, LinkType};
 use super::ports::Sides;
 use super::record::{Record, classic, next, said};
+use super::source::{self, Source};
 use super::{Error, Problem};
 use crate::Port;
 
-pub(super) type Source = Box<dyn Read>;
-
-/// Bytes needed to tell the formats apart, and to know how long the first block of a pcapng is.
-const PEEK_LEN: usize = 12;
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// A packet of a capture, as an Ethernet frame.
@@ -71,15 +64,8 @@ impl Reader {
     /// broken.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = path.to_path_buf();
-        let opened = File::open(path).and_then(|source| peek(Box::new(BufReader::new(source))));
-        let opened = opened.and_then(|(head, source)| {
-            if head.starts_with(&GZIP) {
-                peek(Box::new(MultiGzDecoder::new(source)))
-            } else {
-                Ok((head, source))
-            }
-        });
-        let (head, source) = opened.map_err(|source| Error::Open { file: file.clone(), source })?;
+        let (head, source) =
+            source::open(path).map_err(|source| Error::Open { file: file.clone(), source })?;
         if head.is_empty() {
             return Err(Error::Empty { file });
         }
@@ -215,13 +201,6 @@ impl Reader {
         }
         Ok(record)
     }
-}
-
-/// The first bytes of a stream, and a stream that still begins with them.
-fn peek(mut source: Source) -> io::Result<(Vec<u8>, Source)> {
-    let mut head = Vec::with_capacity(PEEK_LEN);
-    source.by_ref().take(PEEK_LEN as u64).read_to_end(&mut head)?;
-    Ok((head.clone(), Box::new(Cursor::new(head).chain(source))))
 }
 
 fn is_classic(head: &[u8]) -> bool {

@@ -13,7 +13,7 @@ use pcap_file::pcapng::blocks::{
 use pcap_file::{Endianness, PcapError, TsResolution};
 use tollgate_wire::Timestamp;
 
-use super::reader::Source;
+use super::source::Source;
 use super::{Problem, RECORD_LEN_MAX};
 
 /// Interfaces that one section of a pcapng may describe; a guess, far above any machine's.
