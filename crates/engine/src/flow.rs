@@ -1,6 +1,7 @@
 //! An established connection, and what its packets mean for it.
 
 mod again;
+mod aside;
 mod ask;
 mod challenge;
 mod edited;
@@ -22,11 +23,11 @@ use tollgate_policy::{PacketView, Phase, Policy, Verdict};
 use tollgate_tcp::{Invalid, Next, Reassembler, Segment, State, Step, Timeouts, Tracker, reset};
 use tollgate_wire::{Direction, Flags, FlowKey, Packet, PerDirection, Timestamp};
 
+use self::aside::Aside;
 use self::edited::Edited;
 use crate::Config;
 use crate::buffer::Buffer;
 use crate::counters::{Cause, Reason};
-use crate::farewell::Farewell;
 use crate::flow_table::Keyed;
 use crate::held::HeldTotal;
 use crate::identity::{Identity, Standing};
@@ -34,11 +35,7 @@ use crate::ports::Ports;
 use crate::retained::{Kept, Retained};
 use crate::rules::Rules;
 use crate::sack;
-use crate::unanswered::Unanswered;
-use crate::unseen::Unseen;
-use crate::zombie::Zombie;
 
-use gap::Gaps;
 pub(crate) use remedy::is_followable;
 
 /// A connection whose handshake is complete, or that was picked up in its middle.
@@ -69,20 +66,6 @@ pub(crate) struct Flow<F> {
     pub(crate) tracker: Tracker,
     /// They may be behind the tracker: [`Flow::go_long_way`].
     streams: PerDirection<Reassembler<Buffer<F>>>,
-}
-
-/// What few connections have, so that all the others pay a pointer for it.
-#[derive(Debug, Default)]
-struct Aside {
-    /// Since the connection was reset by us: the RSTs, to be sent again.
-    farewell: Option<Farewell>,
-    gaps: Gaps,
-    /// Since a RST of an endpoint has passed: it may be lost behind us, so who still sends data is
-    /// told again.
-    reset: Option<Zombie>,
-    unanswered: Unanswered,
-    /// What is known of it while it crosses uninspected.
-    unseen: Unseen,
 }
 
 /// Whether the connection is followed.

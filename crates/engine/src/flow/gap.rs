@@ -7,44 +7,18 @@
 
 use tollgate_link::{Frame, Link};
 use tollgate_policy::Policy;
-use tollgate_wire::{Direction, PerDirection, Seq, Timestamp};
+use tollgate_wire::{Direction, Seq, Timestamp};
 
-use super::promise::Promise;
-use super::{Aside, Context, Flow};
-use crate::below::Below;
+use super::{Context, Flow};
 use crate::counters::{Cause, Reason};
 use crate::remedy::{Remedy, Trouble};
-use crate::unseen::Unseen;
-
-/// What is known of the gaps of a connection, while there are any; and where it has crossed without being
-/// received, for the record has no room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Gaps {
-    stalls: PerDirection<Stall>,
-    /// What senders were told to have arrived that has not.
-    pub(super) promises: PerDirection<Option<Promise>>,
-    /// Since the link lets it cross or drops it.
-    pub(super) below: Option<Below>,
-}
 
 /// Where a stream stood when it was last found to move on, with a gap before what waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stall {
+pub(super) struct Stall {
     edge: Seq,
     /// In [`moment`]s, since 0 is none.
     since: u32,
-}
-
-impl Aside {
-    /// Whether the connection is as if it had none.
-    fn is_unused(&self) -> bool {
-        let Self { farewell, gaps, reset, unanswered, unseen } = self;
-        farewell.is_none()
-            && *gaps == Gaps::default()
-            && reset.is_none()
-            && unanswered.is_unused()
-            && *unseen == Unseen::default()
-    }
 }
 
 impl<F: Frame> Flow<F> {
@@ -55,7 +29,7 @@ impl<F: Frame> Flow<F> {
         let mut begins = false;
         for direction in Direction::BOTH {
             let stream = &self.streams[direction];
-            let stall = &mut self.aside.get_or_insert_default().gaps.stalls[direction];
+            let stall = &mut self.aside.get_or_insert_default().stalls[direction];
             if stream.is_waiting() && stall.since == 0 {
                 *stall = Stall { edge: stream.next(), since: moment(now) };
                 begins = true;
@@ -74,7 +48,7 @@ impl<F: Frame> Flow<F> {
         let mut remains = false;
         for direction in Direction::BOTH {
             let (stream, Some(aside)) = (&self.streams[direction], &mut self.aside) else { break };
-            let stall = &mut aside.gaps.stalls[direction];
+            let stall = &mut aside.stalls[direction];
             if stall.since == 0 {
                 continue;
             }
@@ -107,7 +81,7 @@ impl<F: Frame> Flow<F> {
         }
         self.let_go(cx, direction, Reason::Cause(Cause::GapTimeout));
         if let Some(aside) = &mut self.aside {
-            aside.gaps.stalls[direction] = Stall::default();
+            aside.stalls[direction] = Stall::default();
         }
     }
 }

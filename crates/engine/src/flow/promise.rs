@@ -10,7 +10,6 @@ use tollgate_link::{Frame, Link};
 use tollgate_tcp::Segment;
 use tollgate_wire::{Direction, Flags, Seq};
 
-use super::gap::Gaps;
 use super::{Aside, Context, Flow};
 
 /// What was promised of one direction.
@@ -28,8 +27,7 @@ pub(super) struct Promise {
 impl<F: Frame> Flow<F> {
     /// Remembers that the sender of `direction` was told that `(start, end)` has arrived.
     pub(super) fn promise(&mut self, direction: Direction, (start, end): (Seq, Seq)) {
-        let gaps = &mut self.aside_mut().gaps;
-        let promise = gaps.promises[direction].get_or_insert(Promise {
+        let promise = self.aside_mut().promises[direction].get_or_insert(Promise {
             start,
             end,
             duplicates: 0,
@@ -39,8 +37,9 @@ impl<F: Frame> Flow<F> {
     }
 
     pub(super) fn has_promised(&self) -> bool {
-        let any = |gaps: &Gaps| Direction::BOTH.iter().any(|&way| gaps.promises[way].is_some());
-        self.aside().is_some_and(|aside| any(&aside.gaps))
+        let promised =
+            |aside: &Aside| Direction::BOTH.iter().any(|&way| aside.promises[way].is_some());
+        self.aside().is_some_and(promised)
     }
 
     /// The number up to which the receiver of `direction` has everything, as it counts.
@@ -66,10 +65,10 @@ impl<F: Frame> Flow<F> {
             Some(edited) => edited.streams[direction].edge_sent(),
             None => self.tracker.edge(direction),
         };
-        let Some(Aside { gaps, .. }) = self.aside.as_deref_mut() else { return };
-        let Some(promise) = &mut gaps.promises[direction] else { return };
+        let Some(aside) = self.aside.as_deref_mut() else { return };
+        let Some(promise) = &mut aside.promises[direction] else { return };
         if settled.at_or_after(promise.end) {
-            gaps.promises[direction] = None;
+            aside.promises[direction] = None;
             return;
         }
         let moved = received.after(before);

@@ -11,7 +11,7 @@ use tollgate_policy::{Phase, Policy};
 use tollgate_tcp::{Invalid, Segment, State, Step};
 use tollgate_wire::{Direction, Flags, Packet, Timestamp};
 
-use super::{Aside, Context, Course, Flow};
+use super::{Context, Course, Flow};
 use crate::below::{Below, Growth};
 use crate::config::Shunt;
 use crate::counters::{Cause, Reason};
@@ -71,7 +71,7 @@ impl<F: Frame> Flow<F> {
     fn goes_below(&mut self, below: Option<Below>) {
         self.course = Course::Shunted;
         if below.is_some() {
-            self.aside_mut().gaps.below = below;
+            self.aside_mut().below = below;
         }
     }
 
@@ -139,18 +139,18 @@ impl<F: Frame> Flow<F> {
 
     /// Asks the link what has come of the connection.
     pub(crate) fn learn<L: Link<Frame = F>>(&mut self, ports: &mut Ports<L>, now: Timestamp) {
-        let Some(Aside { gaps, .. }) = self.aside.as_deref_mut() else { return };
-        let Some(below) = &mut gaps.below else { return };
+        let Some(aside) = self.aside.as_deref_mut() else { return };
+        let Some(below) = &mut aside.below else { return };
         match below.look(&mut ports.link) {
             Some(growth) => self.grow(&growth, ports, now),
             // Somebody has taken it out, and everything is received again.
-            None => gaps.below = None,
+            None => aside.below = None,
         }
     }
 
     /// From now on everything of it is received.
     pub(crate) fn surface<L: Link<Frame = F>>(&mut self, ports: &mut Ports<L>, now: Timestamp) {
-        if let Some(below) = self.aside.as_deref_mut().and_then(|aside| aside.gaps.below.take()) {
+        if let Some(below) = self.aside.as_deref_mut().and_then(|aside| aside.below.take()) {
             let growth = below.close(&mut ports.link);
             self.grow(&growth, ports, now);
         }
