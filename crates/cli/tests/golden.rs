@@ -133,6 +133,43 @@ fn halfreset_tells_the_server_only() {
 }
 
 #[test]
+fn resets_of_a_recording_look_as_haka_writes_them() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"FORBIDDEN"));
+    for frame in &mut frames {
+        frame[22] = 200;
+        frame[24..26].copy_from_slice(&[0, 0]);
+        let sum: u32 = frame[14..34]
+            .chunks(2)
+            .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+            .sum();
+        let sum = u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+        frame[24..26].copy_from_slice(&(!sum).to_be_bytes());
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (input, output) = (directory.path().join("in.pcap"), directory.path().join("out.pcap"));
+    fs::write(&input, capture(&frames)).unwrap();
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/reset.lua");
+    let mut command = tollgate();
+    command
+        .args(["-q", "replay", "-r"])
+        .arg(&input)
+        .arg("-w")
+        .arg(&output)
+        .arg("--rules")
+        .arg(rules);
+    assert_eq!(say(&mut command).code, Some(0));
+    let resets = read_capture(&output).split_off(3);
+    assert_eq!(resets.len(), 2);
+    for (_, frame) in resets {
+        // Identification, fragment bits, time to live, protocol.
+        assert_eq!(frame[18..24], [0, 0, 0, 0, 64, 6]);
+        assert_eq!(frame[42..50], [0, 0, 0, 0, 0x50, RST, 0, 0]);
+    }
+}
+
+#[test]
 fn early_segments_are_shown_and_written_in_order_and_a_retransmission_passes_again() {
     let mut talk = talk();
     let mut frames = talk.open();
@@ -373,6 +410,23 @@ fn requests_responses_and_bodies_are_shown_and_pass_unchanged() {
     ));
     frames.extend(talk.close());
     golden("http_show", &frames);
+}
+
+#[test]
+fn what_a_recordings_ends_acknowledge_while_it_is_held_leaves_as_they_said() {
+    let mut talk = talk();
+    let mut frames = talk.open();
+    frames.push(talk.up(PSH | ACK, b"GET / HTTP/1.1\r\nHo"));
+    frames.push(talk.down(ACK, b""));
+    frames.push(talk.up(PSH | ACK, b"st: h\r\n\r\n"));
+    frames.push(talk.down(ACK, b""));
+    frames.push(talk.down(PSH | ACK, b"HTTP/1.1 200 OK\r\nServer: s\r\nContent"));
+    frames.push(talk.up(ACK, b""));
+    frames.push(talk.down(PSH | ACK, b"-Length: 2\r\n\r\nb"));
+    frames.push(talk.up(ACK, b""));
+    frames.push(talk.down(PSH | ACK, b"y"));
+    frames.extend(talk.close());
+    golden("held", &frames);
 }
 
 #[test]

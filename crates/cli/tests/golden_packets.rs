@@ -233,6 +233,14 @@ fn packets_are_made_sent_and_received_anew() {
 }
 
 #[test]
+fn packets_that_are_made_as_the_program_starts_leave_first() {
+    golden(
+        "started",
+        &in_a_row([tcp((A, 4000), (B, 80), 0x02, b""), udp((A, 4000), (B, 53), b"after")]),
+    );
+}
+
+#[test]
 fn times_and_frames_of_no_protocol_are_raw() {
     golden("raw", &vec![(5, zoo().remove(0)), (1500, zoo().remove(1))]);
 }

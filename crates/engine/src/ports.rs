@@ -27,6 +27,7 @@ pub(crate) struct Ports<L: Link> {
     b: Outbox<L::Frame>,
     mtu: u32,
     identification: u32,
+    recorded_ends: bool,
 }
 
 /// A port's batch. Its capacity never grows: when it is full it is sent before the turn's end.
@@ -48,6 +49,7 @@ impl<L: Link> Ports<L> {
             a: outbox(),
             b: outbox(),
             mtu: config.mtu,
+            recorded_ends: config.recorded_ends,
             identification: 0,
         }
     }
@@ -266,7 +268,11 @@ impl<L: Link> Ports<L> {
     }
 
     fn try_rst(&mut self, about: &Identity, rst: &Rst) -> Option<()> {
-        let ends = self.ends(about, rst.to)?;
+        let mut ends = self.ends(about, rst.to)?;
+        if self.recorded_ends {
+            // As Haka writes it.
+            ends = Ends { ttl: 64, traffic_class: 0, may_fragment: true, ..ends };
+        }
         let frame = self.forge()?;
         self.write(about, rst.to, &Forged::rst(ends, rst.seq, rst.ack), [&[], &[]], frame)
     }
@@ -312,6 +318,7 @@ impl<L: Link> Ports<L> {
             ttl: about.ttl[direction],
             traffic_class: route.traffic_class,
             flow_label: route.flow_label,
+            may_fragment: false,
         })
     }
 

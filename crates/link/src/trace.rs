@@ -196,6 +196,7 @@ mod tests {
             ttl: 64,
             traffic_class: 0,
             flow_label: 0,
+            may_fragment: false,
         };
         let mut out = vec![0; HEADER_LEN_MAX];
         let rst = Forged::rst(ends, Seq(1), Some(Seq(2)));

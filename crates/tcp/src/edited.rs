@@ -335,6 +335,15 @@ impl EditedStream {
         self.got(ack, window_edge.max(self.window_edge))
     }
 
+    /// In a recording, where what is held was acknowledged when it was sent: an acknowledgment of more than has left
+    /// is as far beyond the sender's last byte that has.
+    #[must_use]
+    pub fn input_beyond(&self, ack: Seq) -> Seq {
+        let edge = self.map.edge();
+        let left = if self.sent == edge.output { edge.input } else { self.map.input_to(self.sent) };
+        left + ack.distance(self.sent).try_into().unwrap_or(0)
+    }
+
     /// The end of the sender's bytes that the receiver has whole when it has all before `output`.
     fn input(&self, output: Seq) -> Seq {
         match u32::try_from(output.distance(self.sent)) {

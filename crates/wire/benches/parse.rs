@@ -24,6 +24,7 @@ fn frame(v6: bool, payload_len: usize) -> Vec<u8> {
         ttl: 64,
         traffic_class: 0,
         flow_label: 0,
+        may_fragment: false,
     };
     let mut frame = vec![0; HEADER_LEN_MAX];
     let rst = Forged::rst(ends, Seq(1), Some(Seq(2)));
@@ -98,6 +99,7 @@ fn edit(c: &mut Criterion) {
         ttl: 64,
         traffic_class: 0,
         flow_label: 0,
+        may_fragment: false,
     };
     let mut out = [0; HEADER_LEN_MAX];
     group.bench_function("forge an RST", |b| {

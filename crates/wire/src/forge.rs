@@ -36,6 +36,8 @@ pub struct Ends {
     pub traffic_class: u8,
     /// IPv6 flow label; the lower 20 bits count.
     pub flow_label: u32,
+    /// Whether a router may cut it where it is IPv4.
+    pub may_fragment: bool,
 }
 
 /// A segment to forge, but for its payload.
@@ -91,8 +93,8 @@ impl Forged {
     /// datagram would be too long for its length field, or the two addresses are of different IP
     /// versions.
     ///
-    /// In IPv4 its identification is 0 and it may not be fragmented: such a datagram is atomic, and
-    /// its identification has no meaning (RFC 6864 section 4.1).
+    /// In IPv4 its identification is 0, and unless the ends say otherwise it may not be fragmented: such a datagram is
+    /// atomic, and its identification has no meaning (RFC 6864 section 4.1).
     #[must_use]
     pub fn write(&self, payload: [&[u8]; 2], out: &mut [u8]) -> Option<usize> {
         let ether = match self.ends.to.addr {
@@ -174,7 +176,9 @@ impl Ends {
         header[0] = 0x45;
         header[1] = self.traffic_class & !ECN;
         [header[2], header[3]] = u16::try_from(20 + len).ok()?.to_be_bytes();
-        [header[6], header[7]] = DONT_FRAGMENT.to_be_bytes();
+        if !self.may_fragment {
+            [header[6], header[7]] = DONT_FRAGMENT.to_be_bytes();
+        }
         header[8] = self.ttl;
         header[9] = protocol::TCP;
         [header[12], header[13], header[14], header[15]] = from;

@@ -14,6 +14,7 @@
 
 mod event;
 mod forge;
+mod leaps;
 mod output;
 mod parked;
 
@@ -25,6 +26,7 @@ use tollgate_wire::{Direction, Flags, Packet, PerDirection, Seq};
 use super::{Context, Flow};
 use crate::counters::{Cause, Reason};
 use crate::retained::Retained;
+use leaps::Leaps;
 use parked::Parked;
 
 /// Both streams of a connection, since one of them was changed or held.
@@ -33,6 +35,7 @@ pub(crate) struct Edited<F> {
     pub(super) streams: PerDirection<EditedStream>,
     /// In a recording: packets whose bytes are held.
     parked: PerDirection<Parked<F>>,
+    leaps: PerDirection<Leaps>,
     /// The memory that they take, as it was last counted.
     memory: u64,
     /// How often in a row it was found that nothing had been acknowledged.
@@ -155,11 +158,8 @@ impl<F: Frame> Flow<F> {
         }
     }
 
-    /// The same in a recording: what its ends acknowledge is in the numbers of the other's sender already.
-    /// Gives the packet as the tracker, and as the changed stream is to see it.
-    ///
-    /// As in Haka, an acknowledgment that the changed bytes do not reach leaves with the difference added;
-    /// any other leaves as it was recorded.
+    /// The same in a recording: what its ends acknowledge is in the numbers of the other's sender already, and is written
+    /// as Haka writes it ([`leaps`]). Gives the packet as the tracker, and as the changed stream is to see it.
     fn translate_recorded(
         &self,
         packet: &mut Packet<F>,
@@ -169,9 +169,12 @@ impl<F: Frame> Flow<F> {
         let Some(edited) = self.edited.as_ref().filter(|_| !raw.has(Flags::SYN)) else {
             return (*raw, *raw);
         };
-        let stream = &edited.streams[direction.reverse()];
-        if raw.has(Flags::ACK) && raw.ack.after(stream.edge_sent()) {
-            packet.set_ack(stream.input_ack(raw.ack, self.window_edge(raw, direction)));
+        let sent = direction.reverse();
+        let stream = &edited.streams[sent];
+        if raw.has(Flags::ACK) {
+            let beyond =
+                raw.ack.at_or_after(stream.edge_sent()).then(|| stream.input_beyond(raw.ack));
+            packet.set_ack(beyond.unwrap_or_else(|| edited.leaps[sent].input(raw.ack)));
         }
         (*raw, Segment { ack: stream.output_bare(raw.ack), ..*raw })
     }

@@ -128,13 +128,17 @@ impl<P: Policy> Rules<P> {
         }
     }
 
-    /// Tells that time has passed, once a second.
+    /// Tells that time has passed, once a second; for the first time before any frame, when rules may have made some as
+    /// they began.
     pub(crate) fn tick(&mut self, now: Timestamp) -> bool {
         let second = now.nanos() / 1_000_000_000;
-        let due = self.interest.contains(Interest::TICK) && self.ticked != Some(second);
+        let hears = self.interest.intersects(Interest::TICK.union(Interest::INJECT));
+        let due = hears && self.ticked != Some(second);
         if due {
             self.ticked = Some(second);
-            self.policy.tick(now, &mut self.reports);
+            if self.interest.contains(Interest::TICK) {
+                self.policy.tick(now, &mut self.reports);
+            }
         }
         due
     }

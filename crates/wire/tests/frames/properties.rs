@@ -187,6 +187,7 @@ proptest! {
             ttl,
             traffic_class: class,
             flow_label: label,
+            may_fragment: false,
         };
         let timestamps = timestamps.map(|(value, echo)| Timestamps { value, echo });
         let mut sack = [None; 3];
@@ -201,6 +202,13 @@ proptest! {
             prop_assert_eq!(forged.write([one, other], &mut vec![0; len][..short]), None);
         }
         out.truncate(len);
+        // That it may be cut is one bit and its checksum.
+        let loose = Forged { ends: Ends { may_fragment: true, ..ends }, ..forged };
+        let mut cut_up = out.clone();
+        prop_assert_eq!(loose.write([one, other], &mut cut_up), Some(len));
+        let differ = out.iter().zip(&cut_up).filter(|(one, other)| one != other).count();
+        prop_assert!(if v6 { differ == 0 } else { (2..=3).contains(&differ) }, "{}", differ);
+        prop_assert!(v6 || cut_up[ends.link.as_bytes().len() + 6] == 0);
         // Traffic class, flow label and identification are not the builder's to choose.
         let mut options = Vec::new();
         if let Some(Timestamps { value, echo }) = timestamps {

@@ -241,7 +241,13 @@ impl<F: Frame> Flow<F> {
             to_client: stream(Direction::ToClient),
         };
         let parked = PerDirection::default();
-        self.edited = Some(Box::new(Edited { streams, parked, memory: 0, silent: 0 }));
+        self.edited = Some(Box::new(Edited {
+            streams,
+            parked,
+            leaps: PerDirection::default(),
+            memory: 0,
+            silent: 0,
+        }));
     }
 
     /// Makes of an event what the rules wish.

@@ -59,6 +59,9 @@ impl<F: Frame> Flow<F> {
         let Some((start, end)) = span else {
             return self.emit_nothing(cx, packet, direction, port, turn, news);
         };
+        if turn == Turn::First && cx.config.recorded_ends {
+            edited.leaps[direction].segment(from, start);
+        }
         let rest = split(cx.ports, stream, &packet, (start, end), len_max, port.peer());
         match fill(packet, stream, &rest, rest.end() == end) {
             Ok(packet) => {
