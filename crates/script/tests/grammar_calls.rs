@@ -92,6 +92,11 @@ const CALLS: &[(&str, &str)] = &[
             a.p = 5 return a.p, kept end)()",
         "5 5",
     ),
+    (
+        "(function() local A = class.class('A') function A.method:__index(key) return key end
+            local a = A:new() a:addproperty('p', function() return 1 end) return a.p, a.q end)()",
+        "1 q",
+    ),
     ("fails(function() local a = class.class('A'):new() a:addproperty('p', function() return 1 end) a.p = 2 end)",
         "A: property 'p' is read-only"),
     // alert and log: what they refuse.

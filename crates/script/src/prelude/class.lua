@@ -71,9 +71,9 @@ local function instance_meta(of)
             end
             return property.get(self)
         end
+        if key == "addproperty" then return add_property end
         local index = find(of, "method", "__index")
         if index then return index(self, key) end
-        if key == "addproperty" then return add_property end
     end
     function meta.__newindex(self, key, value)
         local own = rawget(self, OWN)

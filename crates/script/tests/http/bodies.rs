@@ -153,6 +153,24 @@ fn enable_data_modification_makes_chunks_of_a_body_with_a_length() {
 }
 
 #[test]
+fn the_dissector_enables_it_for_the_message_of_the_running_event() {
+    const BOTH: &str = "http:enable_data_modification()";
+    let mut pair = pair(&[
+        rule("request", "", BOTH),
+        rule("response", "", BOTH),
+        streamed("receive_data", REPLACE_WORLD),
+    ]);
+    pair.up(&format!("{LENGTH}hello world"));
+    pair.down("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nworld");
+    for direction in [ToServer, ToClient] {
+        let out = pair.out(direction);
+        assert!(out.contains("Transfer-Encoding: chunked\r\n\r\n"), "{out}");
+        assert!(out.ends_with("tollgate\r\n0\r\n\r\n"), "{out}");
+    }
+    assert_eq!(pair.said(), [""; 0]);
+}
+
+#[test]
 fn enable_data_modification_makes_new_chunks_of_old_ones_and_keeps_the_trailer() {
     let mut pair = pair(&[rule("request", "", ENABLE), streamed("request_data", REPLACE_WORLD)]);
     pair.up(&format!("{CHUNKED}7\r\nhello w\r\n"));

@@ -23,6 +23,13 @@ fn a_target_is_split_into_its_parts_and_put_together_again() {
         ("*", "nil\tnil\tnil\tnil\tnil\tnil\tnil\t*\tnil\tnil"),
         ("http://[fd00::1]:81", "http\t[fd00::1]:81\tnil\tnil\tnil\t[fd00::1]\t81\tnil\tnil\tnil"),
         ("https://h", "https\th\tnil\tnil\tnil\th\tnil\tnil\tnil\tnil"),
+        // What names a host only, as in CONNECT.
+        (
+            "www.example.com:443",
+            "nil\twww.example.com:443\tnil\tnil\tnil\twww.example.com\t443\tnil\tnil\tnil",
+        ),
+        ("h/a?b", "nil\th\tnil\tnil\tnil\th\tnil\t/a\tb\tnil"),
+        ("//h/a", "nil\th\tnil\tnil\tnil\th\tnil\t/a\tnil\tnil"),
         ("/a/http://x", "nil\tnil\tnil\tnil\tnil\tnil\tnil\t/a/http://x\tnil\tnil"),
     ] {
         assert_eq!(said(&format!("local u = http.uri.split('{text}') {parts}")), [wanted, text]);
@@ -38,6 +45,19 @@ fn a_target_is_split_into_its_parts_and_put_together_again() {
 }
 
 #[test]
+fn arguments_that_are_changed_make_another_query() {
+    let change = |change: &str| {
+        said(&format!("local u = http.uri.split('/a?x=1&y&x=2#f') {change} print(u)"))
+    };
+    assert_eq!(change("u.args.x = '2'"), ["/a?x=1&y&x=2#f"], "it has not changed");
+    assert_eq!(change("u.args.x = 3"), ["/a?x=3&y=#f"]);
+    assert_eq!(change("u.args.x = nil u.args.z = 'new' u.args.b = ''"), ["/a?y=&b=&z=new#f"]);
+    assert_eq!(change("u.args = {}"), ["/a#f"]);
+    assert_eq!(change("u.args.x = 'no' u.query = 'q'"), ["/a?q#f"], "who sets the whole means it");
+    assert_eq!(change("u.args.x = '%7e%41' u:normalize()"), ["/a?x=~A&y=#f"]);
+}
+
+#[test]
 fn targets_that_mean_the_same_become_the_same() {
     for (text, wanted) in [
         ("HTTP://ExAmple.COM:80", "http://example.com/"),
@@ -49,7 +69,7 @@ fn targets_that_mean_the_same_become_the_same() {
         ("/a/b/.", "/a/b/"),
         ("/a//b", "/a//b"),
         ("/a?q=%41%2a", "/a?q=A%2A"),
-        ("relative/../x", "relative/../x"),
+        ("Example.com/../x", "http://example.com/x"),
     ] {
         assert_eq!(said(&format!("print(http.uri.normalize('{text}'))")), [wanted], "{text}");
     }

@@ -300,6 +300,13 @@ end
 
 P.reads_stream[receive] = true
 
+-- Of the message whose event is running.
+function Http.method:enable_data_modification()
+    local message = self.response or self.request
+    if not message then fail("http: enable_data_modification: there is no message yet") end
+    message:enable_data_modification()
+end
+
 local function new_side(direction)
     return {
         direction = direction, head = false, body = false, expected = false, is_within = false,

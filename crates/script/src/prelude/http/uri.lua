@@ -4,6 +4,9 @@ local fail = P.fail
 local setmetatable, tostring, type, pairs, ipairs = setmetatable, tostring, type, pairs, ipairs
 local format, char, concat = string.format, string.char, table.concat
 
+-- How a split came to be: `bare`, whether its authority had no slashes in front, and what its query was.
+local origins = setmetatable({}, { __mode = "k" })
+
 local Uri = { __metatable = false, __index = {}, class = P.class.class("HttpUriSplit") }
 
 -- `k=v&k=v` by name; a name without `=` has the value "". Of several the last counts.
@@ -39,20 +42,50 @@ end
 
 local function split_uri(text)
     if type(text) ~= "string" then fail("http.uri.split: a string expected, got " .. type(text)) end
-    local split = setmetatable({}, Uri)
+    local split, origin = setmetatable({}, Uri), {}
+    origins[split] = origin
     local rest, fragment = text:match("^([^#]*)#?(.*)$")
     split.fragment = none_if_empty(fragment)
     local query
     rest, query = rest:match("^([^?]*)%??(.*)$")
     if query ~= "" then
         split.query, split.args = query, arguments(query)
+        origin.query, origin.args = query, arguments(query)
     end
     local scheme, authority, path = rest:match("^(%a[%w+.-]*)://([^/]*)(.*)$")
     if not scheme then authority, path = rest:match("^//([^/]*)(.*)$") end
+    -- A target that is no path names a host, as that of CONNECT does.
+    if not authority and rest ~= "*" then
+        authority, path = rest:match("^([^/]+)(.*)$")
+        origin.bare = authority ~= nil
+    end
     split.scheme = scheme
     if authority and authority ~= "" then split_authority(split, authority) end
     split.path = none_if_empty(path or rest)
     return split
+end
+
+-- The query; of arguments that were changed a new one, those that were there first in their order.
+local function query_of(split)
+    local origin, args, query = origins[split] or {}, split.args, split.query
+    if type(args) ~= "table" or query ~= origin.query then return query end
+    local changed = false
+    for _, pair in ipairs { { args, origin.args or {} }, { origin.args or {}, args } } do
+        for name, value in pairs(pair[1]) do changed = changed or pair[2][name] ~= value end
+    end
+    if not changed then return query end
+    local parts, seen, added = {}, {}, {}
+    local function add(name)
+        if args[name] ~= nil and not seen[name] then
+            parts[#parts + 1] = format("%s=%s", tostring(name), tostring(args[name]))
+        end
+        seen[name] = true
+    end
+    for name in (query or ""):gmatch("([^&=]+)[^&]*") do add(name) end
+    for name in pairs(args) do added[#added + 1] = name end
+    table.sort(added, function(a, b) return tostring(a) < tostring(b) end)
+    for _, name in ipairs(added) do add(name) end
+    return none_if_empty(concat(parts, "&"))
 end
 
 -- What the parts make, whatever has been done to them. The authority is made of its parts.
@@ -63,9 +96,11 @@ function Uri:__tostring()
         if self.user then user = self.user .. (self.pass and ":" .. self.pass or "") end
         authority = (user and user .. "@" or "") .. self.host .. (self.port and ":" .. self.port or "")
     end
+    local query, origin = query_of(self), origins[self] or {}
+    local slashes = (self.scheme or not origin.bare) and "//" or ""
     return concat {
-        self.scheme and self.scheme .. ":" or "", authority and "//" .. authority or "",
-        self.path or "", self.query and "?" .. self.query or "",
+        self.scheme and self.scheme .. ":" or "", authority and slashes .. authority or "",
+        self.path or "", query and "?" .. query or "",
         self.fragment and "#" .. self.fragment or "",
     }
 end
@@ -99,9 +134,12 @@ local PORTS = { http = "80", https = "443" }
 
 -- RFC 3986 section 6: two targets that mean the same become the same.
 function Uri.__index:normalize()
-    for _, part in ipairs { "userinfo", "user", "pass", "host", "path", "query", "fragment" } do
+    for _, part in ipairs { "userinfo", "user", "pass", "host", "path", "fragment" } do
         if self[part] then self[part] = normal_escapes(self[part]) end
     end
+    local query = query_of(self)
+    self.query = query and normal_escapes(query)
+    if not self.scheme and self.authority then self.scheme = "http" end
     if self.scheme then self.scheme = self.scheme:lower() end
     if self.host then self.host = self.host:lower() end
     if self.port and self.port == PORTS[self.scheme] then self.port = nil end
@@ -112,6 +150,8 @@ function Uri.__index:normalize()
             .. (self.port and ":" .. self.port or "")
     end
     if self.query then self.args = arguments(self.query) end
+    local origin = origins[self]
+    if origin then origin.query, origin.args = self.query, self.query and arguments(self.query) end
     return self
 end
 
