@@ -1,0 +1,119 @@
+//! A conversation of HTTP, cut by its first bytes: every cut tells the same and lets the same through, a rule that looks
+//! changes nothing, and one that changes does the same to every cut.
+use std::cell::RefCell;
+
+use tollgate_wire::Direction::{self, ToClient, ToServer};
+
+use crate::common::Scene;
+use crate::common::pair::Pair;
+
+const LOOK: &str = "
+    http.install_tcp_rule(80)
+    haka.rule{ hook = http.events.request, eval = function(http, req)
+        print(req.method, req.uri, req.version)
+        for name, value in pairs(req.headers) do print(name, value) end
+        local split, cookies = req.split_uri, req.split_cookies
+        print(split.host, split.path, split.query)
+    end }
+    haka.rule{ hook = http.events.response, eval = function(http, resp)
+        print(resp.status, resp.reason, http.request and http.request.uri)
+    end }
+    haka.rule{ hook = http.events.receive_data, options = { streamed = true }, eval = function(http, it, dir)
+        local all = it:sub('all')
+        print(dir, all and all:asstring())
+    end }";
+
+const CHANGE: &str = "
+    http.install_tcp_rule(80)
+    haka.rule{ hook = http.events.request, eval = function(http, req)
+        req.headers.Host = 'another.example' req.headers['X'] = nil
+        req:enable_data_modification()
+    end }
+    haka.rule{ hook = http.events.response, eval = function(http, resp)
+        resp.headers.Server = 'x' resp:enable_data_modification()
+    end }
+    haka.rule{ hook = http.events.receive_data, options = { streamed = true }, eval = function(http, it)
+        it:mark()
+        local all = it:sub('all')
+        if all then all:replace(haka.vbuffer_from('<' .. all:asstring() .. '>')) end
+        it:unmark()
+    end }";
+
+thread_local! {
+    static SCENES: RefCell<Option<[Scene; 2]>> =
+        RefCell::new(Some([Scene::new(LOOK), Scene::new(CHANGE)]));
+}
+
+/// The first byte cuts. The others are the client's up to the first `0xff`, the server's up to the next, and so on.
+pub(crate) fn run(bytes: &[u8]) {
+    let [len, bytes @ ..] = bytes else { return };
+    let step = usize::from(*len % 64) + 1;
+    SCENES.with_borrow_mut(|scenes| {
+        let [look, change] = scenes.take().unwrap();
+        let (look, whole) = converse(look, bytes, usize::MAX);
+        let (look, cut) = converse(look, bytes, step);
+        assert_eq!(cut.told(), whole.told());
+        if whole.is_over {
+            // Nothing leaves that was not there.
+            for (out, sent) in cut.out.iter().zip(&whole.sent) {
+                assert!(sent.starts_with(out), "{out:?} of {sent:?}");
+            }
+        } else {
+            assert_eq!(whole.out, whole.sent);
+            assert_eq!(cut.out, cut.sent);
+        }
+        let (change, whole) = converse(change, bytes, usize::MAX);
+        let (change, cut) = converse(change, bytes, step);
+        assert_eq!(cut.is_over, whole.is_over, "{:?} {:?}", cut.said, whole.said);
+        *scenes = Some([look, change]);
+    });
+}
+
+struct Told {
+    said: Vec<String>,
+    out: [String; 2],
+    sent: [String; 2],
+    is_over: bool,
+}
+
+impl Told {
+    fn told(&self) -> (Vec<&str>, bool) {
+        // Alerts are numbered from the first of the rules.
+        let line = |line: &'_ String| line.starts_with("alert ");
+        let text = |said: &'_ String| said.find(": ").unwrap_or(0);
+        let lines = self.said.iter();
+        (
+            lines.map(|said| if line(said) { &said[text(said)..] } else { said }).collect(),
+            self.is_over,
+        )
+    }
+}
+
+fn converse(mut scene: Scene, bytes: &[u8], step: usize) -> (Scene, Told) {
+    scene.next();
+    scene.open();
+    scene.said();
+    let mut pair = Pair::of(scene);
+    let mut sent = [Vec::new(), Vec::new()];
+    let turn = |at: usize| if at.is_multiple_of(2) { ToServer } else { ToClient };
+    for (at, part) in bytes.split(|byte| *byte == 0xff).enumerate() {
+        sent[at % 2].extend(part);
+        for piece in part.chunks(step) {
+            pair.push(turn(at), piece, false);
+        }
+    }
+    for direction in [ToServer, ToClient] {
+        pair.end(direction);
+    }
+    pair.scene.end();
+    let said = pair.said();
+    assert!(!said.iter().any(|line| line.starts_with("error ")), "{said:?}");
+    let out = |direction: Direction| pair.out(direction);
+    let told = Told {
+        said,
+        out: [out(ToServer), out(ToClient)],
+        sent: sent.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        is_over: pair.over.is_some(),
+    };
+    (pair.scene, told)
+}
