@@ -206,6 +206,13 @@ impl Conversation {
         true
     }
 
+    /// The same; also whether a message has ended with them.
+    pub(crate) fn pass_unseen(&mut self, direction: Direction, len: u64) -> (bool, bool) {
+        let was_within = matches!(self.at[direction], At::Length(_));
+        let could_pass = self.pass(direction, len);
+        (could_pass, was_within && !matches!(self.at[direction], At::Length(_)))
+    }
+
     /// The direction has ended; `held` bytes of a head that was never completed are before its end.
     pub(crate) fn end(&mut self, direction: Direction, held: &[u8]) -> Result<Ended, Wrong> {
         let is_blank = held.iter().all(|byte| matches!(byte, b'\r' | b'\n'));

@@ -95,7 +95,7 @@ fn state(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     http.set(
         "pass",
         lua.create_function(|_, (talk, is_up, len): (Ref, bool, u64)| {
-            Ok(talk.0.borrow_mut().pass(direction(is_up), len))
+            Ok(talk.0.borrow_mut().pass_unseen(direction(is_up), len))
         })?,
     )?;
     let of = Rc::clone(shared);

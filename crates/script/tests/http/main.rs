@@ -382,6 +382,26 @@ fn a_head_is_bounded() {
 }
 
 #[test]
+fn a_response_whose_body_nobody_wants_is_over_with_its_last_byte() {
+    let mut pair = response_rule("print(http.request.uri)");
+    pair.down("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nfirst part");
+    pair.down(&"x".repeat(40));
+    // More than may wait at once.
+    for number in 0..300 {
+        pair.up(&format!("GET /{number} HTTP/1.1\r\n\r\n"));
+        pair.down("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nfirst part");
+        pair.down("and second");
+    }
+    let said = pair.said();
+    assert_eq!(
+        (said.len(), &said[0][..], &said[1][..], &said[300][..]),
+        (301, "/a?b=c", "/0", "/299")
+    );
+    pair.down(OK);
+    assert_eq!(pair.said(), ["alert 1: http: unexpected data from server"]);
+}
+
+#[test]
 fn requests_that_wait_are_bounded() {
     let mut pair = show("");
     for _ in 0..30 {

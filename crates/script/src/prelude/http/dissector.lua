@@ -257,7 +257,10 @@ local function catch_up(self, side, stream)
     end
     side.expected = side.expected or stream.fresh_sent
     local unseen = stream.fresh_sent - side.expected
-    if unseen > 0 and not native.pass(self.talk, side.direction == "up", unseen) then
+    if unseen <= 0 then return end
+    local could_pass, ended = native.pass(self.talk, side.direction == "up", unseen)
+    if ended then message_ends(self, side) end
+    if not could_pass then
         P.log("warning", "http", "bytes have passed unseen: the connection is no longer read")
         native.give_up(self.talk)
         self.up.body, self.down.body, side.head = false, false, false
