@@ -32,6 +32,8 @@ pub(crate) struct Collector {
     seen: Cell<usize>,
     /// With so much in use a cycle begins.
     due: Cell<usize>,
+    /// With so much, whoever runs must wait for a whole one: a cycle that goes on between events was outrun.
+    pressing: Cell<usize>,
     /// A cycle is under way.
     busy: Cell<bool>,
     memory_max: usize,
@@ -41,7 +43,13 @@ impl Collector {
     /// `memory_max` is the memory limit, 0 for none.
     pub(crate) fn new(memory_max: usize) -> Self {
         let memory_max = if memory_max == 0 { usize::MAX } else { memory_max };
-        Self { seen: Cell::new(0), due: Cell::new(0), busy: Cell::new(false), memory_max }
+        Self {
+            seen: Cell::new(0),
+            due: Cell::new(0),
+            pressing: Cell::new(0),
+            busy: Cell::new(false),
+            memory_max,
+        }
     }
 
     /// Takes over from the interpreter.
@@ -58,7 +66,7 @@ impl Collector {
         let used = lua.used_memory();
         let allocated = used.saturating_sub(self.seen.replace(used));
         budget.charge((allocated / ALLOCATED_PER_INSTRUCTION) as u64);
-        if used > self.due.get() {
+        if used > self.pressing.get() {
             self.collect(lua);
             budget.charge((used / COLLECTED_PER_INSTRUCTION) as u64);
         }
@@ -99,6 +107,35 @@ impl Collector {
         let grown = used.saturating_add(used.max(GROWTH_MIN));
         // Where little is left the next cycle comes sooner, but never at once.
         let late = (self.memory_max / 4 * 3).max(used.saturating_add(self.memory_max / 32));
-        self.due.set(grown.min(late));
+        let due = grown.min(late);
+        self.due.set(due);
+        let room = (due / 2).min(self.memory_max.saturating_sub(due) / 2);
+        self.pressing.set(due.saturating_add(room));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_heap_is_collected_in_steps_between_events() {
+        let lua = crate::sandbox::lua(128 << 20).expect("a state");
+        let keeps = "kept = {} for i = 1, 50000 do kept[i] = { i } end";
+        lua.load(keeps).exec().expect("memory");
+        let event = lua.load("for i = 1, 20 do local garbage = { i } end").into_function();
+        let event = event.expect("memory");
+        let (collector, budget) = (Collector::new(128 << 20), Budget::default());
+        collector.begin(&lua);
+        let (mut cycles, mut most) = (0, 0);
+        for _ in 0..20_000 {
+            event.call::<()>(()).expect("memory");
+            let (before, was_busy) = (lua.used_memory(), collector.busy.get());
+            collector.look(&lua, &budget);
+            collector.after(&lua);
+            most = most.max(before.saturating_sub(lua.used_memory()));
+            cycles += u32::from(was_busy && !collector.busy.get());
+        }
+        assert!(cycles > 1 && most < 256 << 10, "{cycles} cycles, {most} bytes at once");
     }
 }
