@@ -5,6 +5,9 @@
 //! is fed here, and the rule is woken only by what it would have to act upon: a match, the beginning of one that
 //! it wants held, the end of the stream, a gap. Then the bytes of that event are fed by the rule itself, from
 //! where the search stood before, so that nothing is decided twice.
+//!
+//! Likewise the messages of HTTP: what is plain about them is read here, and of a request no more is told to Lua than
+//! that it is there.
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -12,7 +15,7 @@ use tollgate_inspect::regexp::{Automaton, Found, Scan};
 use tollgate_policy::Data;
 use tollgate_wire::{Direction, PerDirection};
 
-use crate::http::Conversation;
+use crate::http::{Conversation, Plain};
 
 /// A search in a stream.
 #[derive(Debug)]
@@ -29,7 +32,20 @@ pub(crate) enum Asleep {
     /// A rule in a search, and whether bytes with which a match may begin must be held.
     Search { search: Rc<RefCell<Search>>, wants: bool },
     /// The responses of a conversation, where no rule wants to see any.
-    Talk(Rc<RefCell<Conversation>>),
+    Responses(Rc<RefCell<Conversation>>),
+    /// Its requests, and whether any rule wants to see them.
+    Requests { talk: Rc<RefCell<Conversation>>, are_heard: bool },
+}
+
+/// What has become of an event's bytes.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// They were no reason to wake anybody.
+    Whole,
+    /// They are a request, which rules are to be told of. Who sleeps must be put back if they let it pass.
+    Request(Plain),
+    /// Nothing: they must be shown. Who slept has been woken, and must be put again.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -41,21 +57,44 @@ pub(crate) struct Sleeper {
 
 impl Sleeper {
     /// Takes in the bytes of an event, if they are no reason to wake anybody.
-    fn goes_on(&mut self, data: &Data<'_>, fuel: u64) -> bool {
+    fn take_in(&mut self, data: &Data<'_>, fuel: u64) -> Taken {
         if data.is_end() || data.offset() != self.next || data.fresh_from() != data.offset() {
-            return false;
+            return Taken::Nothing;
         }
-        let goes_on = match &self.what {
-            Asleep::Search { search, wants } => search.borrow_mut().goes_on(data, *wants, fuel),
-            Asleep::Talk(talk) => match data.chunks() {
-                [bytes] => talk.borrow_mut().takes_in(bytes),
-                _ => false,
-            },
+        let taken = match (&self.what, data.chunks()) {
+            (Asleep::Search { search, wants }, _) => {
+                search.borrow_mut().goes_on(data, *wants, fuel).into()
+            }
+            (Asleep::Responses(talk), [bytes]) => talk.borrow_mut().takes_in(bytes).into(),
+            (Asleep::Requests { talk, are_heard }, [bytes]) => {
+                request(&mut talk.borrow_mut(), *are_heard, bytes)
+            }
+            _ => Taken::Nothing,
         };
-        if goes_on {
+        if matches!(taken, Taken::Whole) {
             self.next = data.end_offset();
         }
-        goes_on
+        taken
+    }
+}
+
+impl From<bool> for Taken {
+    fn from(is_whole: bool) -> Self {
+        if is_whole { Self::Whole } else { Self::Nothing }
+    }
+}
+
+fn request(talk: &mut Conversation, is_heard: bool, bytes: &[u8]) -> Taken {
+    if talk.takes_in_body(bytes) {
+        return Taken::Whole;
+    }
+    match talk.plain_request(bytes) {
+        None => Taken::Nothing,
+        Some(plain) if is_heard => Taken::Request(plain),
+        Some(plain) => {
+            talk.request_passed(plain, bytes.len());
+            Taken::Whole
+        }
     }
 }
 
@@ -101,21 +140,26 @@ impl Sleepers {
         }
     }
 
-    /// Whether the bytes of an event were taken without waking anybody. Who is woken must be put again.
+    /// What has become of the bytes of an event.
     pub(crate) fn take_in(
         &mut self,
         tag: u32,
         direction: Direction,
         data: &Data<'_>,
         fuel: u64,
-    ) -> bool {
-        let Some(sleepers) = self.of(tag) else { return false };
-        let Some(sleeper) = &mut sleepers[direction] else { return false };
-        let goes_on = sleeper.goes_on(data, fuel);
-        if !goes_on {
+    ) -> Taken {
+        let Some(sleepers) = self.of(tag) else { return Taken::Nothing };
+        let Some(sleeper) = &mut sleepers[direction] else { return Taken::Nothing };
+        let taken = sleeper.take_in(data, fuel);
+        if matches!(taken, Taken::Nothing) {
             sleepers[direction] = None;
         }
-        goes_on
+        taken
+    }
+
+    /// Takes out who sleeps.
+    pub(crate) fn take(&mut self, tag: u32, direction: Direction) -> Option<Sleeper> {
+        self.of(tag).and_then(|sleepers| sleepers[direction].take())
     }
 
     /// The flow is over, and its tag will be another's.

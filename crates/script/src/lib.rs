@@ -34,6 +34,7 @@ mod native;
 mod packets;
 mod pattern;
 mod policy;
+mod requests;
 mod sandbox;
 mod skips;
 mod source;

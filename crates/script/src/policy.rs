@@ -6,6 +6,7 @@ use tollgate_policy::{
 };
 use tollgate_wire::{Direction, Endpoint, IpVersion, Timestamp};
 
+use crate::ahead::Taken;
 use crate::fault::{Failure, FailureKind, LoadError};
 use crate::heads::{self, Hook};
 use crate::lineage::{Lineage, RuleErrors};
@@ -61,7 +62,7 @@ impl LuaPolicy {
     }
 
     /// Copies the event to where Lua reads it.
-    fn enter(&self, flow: &mut Flow<'_>, reports: &mut Reports) {
+    pub(crate) fn enter(&self, flow: &mut Flow<'_>, reports: &mut Reports) {
         if self.state.keeps_flows && *flow.tag == 0 {
             *flow.tag = self.lineage.take_tag();
         }
@@ -132,21 +133,46 @@ impl LuaPolicy {
         (choice != heads::NOBODY || must_enter).then_some(choice)
     }
 
-    /// Whether no rule wants to hear of this data.
-    fn passes_over(&self, tag: u32, data: &Data<'_>, direction: Direction) -> bool {
+    /// What becomes of this data before any rule is told of it.
+    fn beforehand(&self, tag: u32, data: &Data<'_>, direction: Direction) -> Taken {
         if self.state.looks_only {
-            return data.is_empty();
+            return data.is_empty().into();
         }
         let shared = &self.state.shared;
         let skips = shared.skips.borrow();
         if skips.is_unheard(tag)
             || (!data.is_end() && skips.covers(tag, direction, data.end_offset()))
         {
-            return true;
+            return Taken::Whole;
         }
-        !shared.is_doomed.get() && {
-            let fuel = self.settings.limits.instructions_max;
-            shared.sleepers.borrow_mut().take_in(tag, direction, data, fuel)
+        if shared.is_doomed.get() {
+            return Taken::Nothing;
+        }
+        let fuel = self.settings.limits.instructions_max;
+        shared.sleepers.borrow_mut().take_in(tag, direction, data, fuel)
+    }
+
+    /// Carries out what the rules of an event want, `verdict` among it.
+    pub(crate) fn carry_out(
+        &mut self,
+        verdict: Verdict,
+        flow: &Flow<'_>,
+        data: &mut Data<'_>,
+        reports: &mut Reports,
+    ) -> Verdict {
+        if verdict.ends_flow() {
+            return verdict;
+        }
+        match self.wish(data) {
+            Ok(()) => verdict,
+            Err(error) => {
+                let failure = Failure::new(FailureKind::Error, &error.to_string(), "");
+                self.lineage.count(&failure);
+                let ends = (flow.client, flow.server);
+                tell_of_flow(&failure, flow.now, ends, self.settings, reports);
+                self.lose(self.settings.on_rule_error.verdict());
+                verdict.max(self.settings.on_rule_error.verdict())
+            }
         }
     }
 
@@ -186,7 +212,7 @@ pub(crate) struct About {
 }
 
 impl About {
-    const fn of(flow: &Flow<'_>) -> Self {
+    pub(crate) const fn of(flow: &Flow<'_>) -> Self {
         Self { now: flow.now, ends: Some((flow.client, flow.server)) }
     }
 }
@@ -196,6 +222,14 @@ fn places(packet: &PacketView<'_>) -> (u16, u8, u16, u32) {
     let headers = packet.headers;
     let version = if headers.ip_version == IpVersion::V4 { 4 } else { 6 };
     (headers.ip, version, headers.tcp, headers.end)
+}
+
+/// Which way an event's data goes, whether it is the last, and whether it may be changed: one number costs less
+/// than three booleans.
+fn flags(data: &Data<'_>, direction: Direction) -> u8 {
+    u8::from(direction == Direction::ToServer)
+        | u8::from(data.is_end()) << 1
+        | u8::from(data.is_writable()) << 2
 }
 
 /// The failure as the log's line, and as an alert if it has cost a connection.
@@ -280,38 +314,23 @@ impl Policy for LuaPolicy {
         direction: Direction,
         reports: &mut Reports,
     ) -> Verdict {
-        if self.passes_over(*flow.tag, data, direction) {
-            return Verdict::Accept;
+        match self.beforehand(*flow.tag, data, direction) {
+            Taken::Whole => return Verdict::Accept,
+            Taken::Request(plain) => return self.request(flow, data, plain, reports),
+            Taken::Nothing => {}
         }
         let Some(choice) = self.chosen(Hook::ReceiveData, flow, Some(direction)) else {
             return Verdict::Accept;
         };
         self.enter(flow, reports);
         self.state.shared.event.borrow_mut().data(data);
-        // One number costs less than three booleans.
-        let flags = u8::from(direction == Direction::ToServer)
-            | u8::from(data.is_end()) << 1
-            | u8::from(data.is_writable()) << 2;
-        let stretch = (*flow.tag, flags, data.offset(), data.len());
+        let stretch = (*flow.tag, flags(data, direction), data.offset(), data.len());
         let seen = data.fresh_from() - data.offset();
         let verdict = self.run(About::of(flow), reports, |state, from| {
             let (tag, flags, offset, len) = stretch;
             state.dispatch.receive_data.call((from, tag, choice, flags, offset, len, seen))
         });
-        if verdict.ends_flow() {
-            return verdict;
-        }
-        match self.wish(data) {
-            Ok(()) => verdict,
-            Err(error) => {
-                let failure = Failure::new(FailureKind::Error, &error.to_string(), "");
-                self.lineage.count(&failure);
-                let ends = (flow.client, flow.server);
-                tell_of_flow(&failure, flow.now, ends, self.settings, reports);
-                self.lose(self.settings.on_rule_error.verdict());
-                verdict.max(self.settings.on_rule_error.verdict())
-            }
-        }
+        self.carry_out(verdict, flow, data, reports)
     }
 
     fn end_connection(&mut self, flow: &mut Flow<'_>, reports: &mut Reports) {

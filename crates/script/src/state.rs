@@ -99,6 +99,8 @@ pub(crate) struct Dispatch {
     pub(crate) new_connection: Function,
     pub(crate) receive_packet: Function,
     pub(crate) receive_data: Function,
+    /// A request that came whole; whether it goes on as if nobody had looked.
+    pub(crate) request: Function,
     pub(crate) end_connection: Function,
     pub(crate) receive_frame: Function,
     pub(crate) receive_datagram: Function,
@@ -200,6 +202,7 @@ impl State {
             new_connection: doors.get("new_connection")?,
             receive_packet: doors.get("receive_packet")?,
             receive_data: doors.get(if looks_only { "look_at_data" } else { "receive_data" })?,
+            request: doors.get("request")?,
             end_connection: doors.get("end_connection")?,
             receive_frame: doors.get("receive_frame")?,
             receive_datagram: doors.get("receive_datagram")?,

@@ -69,8 +69,7 @@ const INTERNAL: &[(&str, &[&str])] = &[
         &[
             "addproperty",
             "asked",
-            "can_skip",
-            "may_sleep",
+            "begun",
             "down",
             "next_dissector",
             "receive",
@@ -79,8 +78,6 @@ const INTERNAL: &[(&str, &[&str])] = &[
             "up",
         ],
     ),
-    ("http.Request", &["body_kind"]),
-    ("http.Response", &["body_kind"]),
 ];
 const PART: &[&str] =
     &["store", "from", "to", "epoch", "grows", "snap", "snap_at", "lent", "packet"];

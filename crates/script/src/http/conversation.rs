@@ -1,10 +1,13 @@
 mod quiet;
 
+pub(crate) use quiet::Plain;
+
 use std::collections::VecDeque;
 
 use tollgate_wire::{Direction, PerDirection};
 
 use super::chunk::{Chunks, Framing};
+use super::claims::{Body, claims, request_body, response_body};
 use super::head::{Head, Part};
 use super::parse::{self, Kind, Limits, Parsed};
 use super::{Shape, Wrong};
@@ -50,16 +53,6 @@ pub(crate) enum What {
     Raw,
 }
 
-/// How the end of a body is found (RFC 9112 section 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    None,
-    Length(u64),
-    Chunked,
-    /// It goes on until the connection ends.
-    Close,
-}
-
 /// What the end of a direction means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -93,17 +86,21 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(head: Head) -> Self {
-        let mut asked = Self { head, is_head: false, is_connect: false, offers_upgrade: false };
-        asked.look();
+    fn new(head: Head, offers_upgrade: bool) -> Self {
+        let mut asked = Self { head, is_head: false, is_connect: false, offers_upgrade };
+        asked.look_at_method();
         asked
     }
 
-    /// What of the request, as it is sent on, says how to read the response.
-    fn look(&mut self) {
+    fn look_at_method(&mut self) {
         let method = self.head.part(Part::Method);
         self.is_head = method == b"HEAD";
         self.is_connect = method == b"CONNECT";
+    }
+
+    /// What of the request, as it is sent on after a change, says how to read the response.
+    fn look(&mut self) {
+        self.look_at_method();
         self.offers_upgrade = self.head.get(b"upgrade").is_some();
     }
 }
@@ -121,8 +118,8 @@ pub(crate) struct Conversation {
     /// Whether the response that is under way is the last to its request.
     is_final: bool,
     spare: Vec<Head>,
-    /// Bytes of responses that were taken in without anybody being told.
-    ahead: u64,
+    /// Bytes that were taken in without the dissector being told.
+    ahead: PerDirection<u64>,
 }
 
 impl Conversation {
@@ -137,7 +134,7 @@ impl Conversation {
             response: Head::default(),
             is_final: false,
             spare: Vec::new(),
-            ahead: 0,
+            ahead: PerDirection::default(),
         }
     }
 
@@ -282,14 +279,14 @@ impl Conversation {
             Parsed::Head(shape) => shape,
         };
         let len = head.len();
-        let (body, framing_shape) = request_body(&head)?;
-        let asked = Asked::new(head);
+        let claims = claims(head.fields())?;
+        let (body, framing_shape) = request_body(&head, &claims)?;
+        let asked = Asked::new(head, claims.has_upgrade);
         let mut shape = shape.or(framing_shape);
-        self.asked_bytes += len;
-        let is_full = self.asked.len() >= WAITING_MAX || self.asked_bytes > WAITING_BYTES_MAX;
-        if is_full && !self.asked.is_empty() {
+        if !self.has_room(len) {
             return Err(Wrong("http: too many requests wait for a response"));
         }
+        self.asked_bytes += len;
         if asked.is_connect && body != Body::None {
             shape = shape.or(Some(Shape("a CONNECT with a body")));
         }
@@ -326,7 +323,8 @@ impl Conversation {
         }
         let is_bodiless = is_interim || asked.is_head || matches!(status, b"204" | b"304");
         let was_connect = asked.is_connect;
-        let (body, framing_shape) = response_body(head, is_bodiless)?;
+        let is_old = head.part(Part::Version) == b"HTTP/1.0";
+        let (body, framing_shape) = response_body(&claims(head.fields())?, is_old, is_bodiless);
         if was_connect && !is_interim {
             // The tunnel was refused: requests may follow.
             self.at.to_server = At::Head { tried: 0 };
@@ -334,6 +332,12 @@ impl Conversation {
         self.at.to_client = self.start(body);
         let ends = body == Body::None;
         Ok(Step { what: What::Head { shape: shape.or(framing_shape), body }, len, ends })
+    }
+
+    /// Whether a request with a head of `len` bytes may wait, too.
+    fn has_room(&self, len: usize) -> bool {
+        self.asked.is_empty()
+            || (self.asked.len() < WAITING_MAX && self.asked_bytes + len <= WAITING_BYTES_MAX)
     }
 
     /// Another protocol takes over, in both directions. What the client has sent behind its request
@@ -375,6 +379,10 @@ impl Conversation {
             if self.spare.len() < 2 {
                 self.spare.push(asked.head);
             }
+            if self.asked.is_empty() {
+                // The next one lies where this one did, which is at hand.
+                self.asked.clear();
+            }
         }
         true
     }
@@ -383,94 +391,4 @@ impl Conversation {
 /// `len`, which is at most that of `bytes`.
 fn narrow(len: u64, bytes: &[u8]) -> usize {
     usize::try_from(len).unwrap_or(bytes.len())
-}
-
-/// What the fields say about a body.
-#[derive(Debug, Default)]
-struct Claims {
-    length: Option<u64>,
-    /// It is said more than once, each time the same.
-    is_repeated: bool,
-    has_coding: bool,
-    /// `chunked` is the last coding, and stands there once.
-    is_chunked: bool,
-}
-
-fn claims(head: &Head) -> Result<Claims, Wrong> {
-    let length_error = Wrong("invalid http header: Content-Length");
-    let mut claims = Claims::default();
-    let mut chunked = 0;
-    for (name, value) in head.iter() {
-        if name.eq_ignore_ascii_case(b"content-length") {
-            // A list of one number over and over is that number for who does not refuse it (RFC 9110
-            // section 8.6).
-            for number in value.split(|byte| *byte == b',') {
-                let number = number.trim_ascii();
-                let digits = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
-                let text = std::str::from_utf8(number).ok().filter(|_| digits);
-                let length = text.and_then(|text| text.parse().ok()).ok_or(length_error)?;
-                if claims.length.is_some_and(|before| before != length) {
-                    return Err(length_error);
-                }
-                claims.is_repeated |= claims.length.is_some();
-                claims.length = Some(length);
-            }
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            claims.has_coding = true;
-            for coding in value.split(|byte| *byte == b',') {
-                claims.is_chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
-                chunked += usize::from(claims.is_chunked);
-            }
-        }
-    }
-    claims.is_chunked &= chunked == 1;
-    Ok(claims)
-}
-
-const BOTH: Shape = Shape("Content-Length beside Transfer-Encoding");
-const REPEATED: Shape = Shape("more than one Content-Length");
-const OLD: Shape = Shape("Transfer-Encoding in HTTP/1.0");
-
-fn claims_shape(head: &Head, claims: &Claims) -> Option<Shape> {
-    if claims.has_coding && claims.length.is_some() {
-        Some(BOTH)
-    } else if claims.has_coding && head.part(Part::Version) == b"HTTP/1.0" {
-        Some(OLD)
-    } else if claims.is_repeated {
-        Some(REPEATED)
-    } else {
-        None
-    }
-}
-
-fn request_body(head: &Head) -> Result<(Body, Option<Shape>), Wrong> {
-    let claims = claims(head)?;
-    let body = match claims.length {
-        _ if claims.is_chunked => Body::Chunked,
-        // There is no telling where it ends (RFC 9112 section 6.3).
-        _ if claims.has_coding => return Err(Wrong("invalid http header: Transfer-Encoding")),
-        None | Some(0) => Body::None,
-        Some(length) => Body::Length(length),
-    };
-    let hosts = head.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"host")).count();
-    // Who routes by the first and who serves by the last differ (RFC 9112 section 3.2).
-    let two = (hosts > 1).then_some(Shape("more than one Host"));
-    Ok((body, claims_shape(head, &claims).or(two)))
-}
-
-fn response_body(head: &Head, is_bodiless: bool) -> Result<(Body, Option<Shape>), Wrong> {
-    let claims = claims(head)?;
-    let mut shape = claims_shape(head, &claims);
-    let body = match claims.length {
-        _ if is_bodiless => Body::None,
-        _ if claims.is_chunked => Body::Chunked,
-        _ if claims.has_coding => {
-            shape = shape.or(Some(Shape("a Transfer-Encoding that does not end in chunked")));
-            Body::Close
-        }
-        Some(0) => Body::None,
-        Some(length) => Body::Length(length),
-        None => Body::Close,
-    };
-    Ok((body, shape))
 }

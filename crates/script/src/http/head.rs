@@ -8,22 +8,63 @@ pub(crate) struct Head {
     bytes: Vec<u8>,
     is_response: bool,
     /// Method, target and version; or version, status and reason.
-    pub(super) start: [Range<usize>; 3],
-    start_changes: [Option<Vec<u8>>; 3],
+    start: [Span; 3],
     pub(super) fields: Vec<Field>,
-    /// Name and value of fields that come behind the others.
-    added: Vec<(Vec<u8>, Vec<u8>)>,
     /// Where the empty line begins.
     pub(super) blank: usize,
+    /// What a rule has changed but for fields that are there, once there is something.
+    more: Option<Box<More>>,
 }
 
+#[derive(Debug, Default)]
+struct More {
+    start: [Option<Vec<u8>>; 3],
+    /// Name and value of fields that come behind the others.
+    added: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A line, which begins with its name. Kept small: there are many, of requests that wait.
 #[derive(Debug)]
 pub(super) struct Field {
-    /// With its line end.
-    pub(super) line: Range<usize>,
-    pub(super) name: Range<usize>,
-    pub(super) value: Range<usize>,
-    pub(super) change: Option<Change>,
+    name: Span,
+    value: Span,
+    /// Behind its line end.
+    end: u32,
+    change: Option<Box<Change>>,
+}
+
+impl Field {
+    pub(super) fn new(name: Range<usize>, value: Range<usize>, end: usize) -> Self {
+        Self { name: Span::new(name), value: Span::new(value), end: small(end), change: None }
+    }
+
+    fn line(&self) -> Range<usize> {
+        self.name.range().start..self.end as usize
+    }
+}
+
+/// A range within a head, none of which is longer than [`HEAD_BYTES_MOST`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// Heads are no longer, whatever was configured.
+pub(super) const HEAD_BYTES_MOST: usize = u32::MAX as usize;
+
+impl Span {
+    fn new(range: Range<usize>) -> Self {
+        Self { start: small(range.start), end: small(range.end) }
+    }
+
+    const fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+fn small(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 #[derive(Debug)]
@@ -57,9 +98,17 @@ impl Head {
         self.bytes.clear();
         self.bytes.extend_from_slice(bytes);
         self.is_response = kind == Kind::Response;
-        self.start_changes = [const { None }; 3];
         self.fields.clear();
-        self.added.clear();
+        self.more = None;
+    }
+
+    /// Where the parts of the first line are.
+    pub(super) fn set_start(&mut self, parts: [Range<usize>; 3]) {
+        self.start = parts.map(Span::new);
+    }
+
+    fn added(&self) -> &[(Vec<u8>, Vec<u8>)] {
+        self.more.as_ref().map_or(&[], |more| &more.added)
     }
 
     /// Bytes that it occupies.
@@ -83,11 +132,8 @@ impl Head {
     /// A part of the first line as it is now; empty if this kind of message has none such.
     pub(crate) fn part(&self, part: Part) -> &[u8] {
         let Some(index) = self.index(part) else { return b"" };
-        match (self.start_changes.get(index), self.start.get(index)) {
-            (Some(Some(new)), _) => new,
-            (_, Some(range)) => self.slice(range),
-            _ => b"",
-        }
+        let new = self.more.as_ref().and_then(|more| more.start.get(index)?.as_deref());
+        new.or_else(|| self.start.get(index).map(|span| self.slice(&span.range()))).unwrap_or(b"")
     }
 
     /// Changes a part of the first line; `Err` with what is wrong with the value.
@@ -103,7 +149,8 @@ impl Head {
         if !is_good {
             return Err("this cannot stand in the first line of a message");
         }
-        if let Some(change) = self.index(part).and_then(|index| self.start_changes.get_mut(index)) {
+        let Some(index) = self.index(part) else { return Ok(()) };
+        if let Some(change) = self.more.get_or_insert_default().start.get_mut(index) {
             *change = Some(value.to_vec());
         }
         Ok(())
@@ -114,17 +161,23 @@ impl Head {
         self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// Names and values as they came.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let slice = |span: Span| self.slice(&span.range());
+        self.fields.iter().map(move |field| (slice(field.name), slice(field.value)))
+    }
+
     /// Names and values in the order of the wire.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let own = self.fields.iter().filter_map(|field| {
-            let value = match &field.change {
+            let value = match field.change.as_deref() {
                 Some(Change::Removed) => return None,
                 Some(Change::Value(new)) => new,
-                None => self.slice(&field.value),
+                None => self.slice(&field.value.range()),
             };
-            Some((self.slice(&field.name), value))
+            Some((self.slice(&field.name.range()), value))
         });
-        own.chain(self.added.iter().map(|(name, value)| (&name[..], &value[..])))
+        own.chain(self.added().iter().map(|(name, value)| (&name[..], &value[..])))
     }
 
     /// Makes `value` the only one of the field `name`, where its first was or behind all others;
@@ -139,18 +192,22 @@ impl Head {
         let mut value = value;
         let bytes = &self.bytes;
         for field in &mut self.fields {
-            let own = bytes.get(field.name.clone()).unwrap_or_default();
-            if !own.eq_ignore_ascii_case(name) || matches!(field.change, Some(Change::Removed)) {
+            let own = bytes.get(field.name.range()).unwrap_or_default();
+            let is_removed = matches!(field.change.as_deref(), Some(Change::Removed));
+            if is_removed || !own.eq_ignore_ascii_case(name) {
                 continue;
             }
-            field.change = Some(match value.take() {
+            field.change = Some(Box::new(match value.take() {
                 Some(value) => Change::Value(value.to_vec()),
                 None => Change::Removed,
-            });
+            }));
         }
-        self.added.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        if let Some(more) = &mut self.more {
+            more.added.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        }
         if let Some(value) = value {
-            self.added.push((name.to_vec(), value.to_vec()));
+            let more = self.more.get_or_insert_default();
+            more.added.push((name.to_vec(), value.to_vec()));
         }
         Ok(())
     }
@@ -159,11 +216,11 @@ impl Head {
     pub(crate) fn length_field(&self) -> Option<Range<usize>> {
         let mut found = None;
         for field in &self.fields {
-            if self.slice(&field.name).eq_ignore_ascii_case(b"content-length") {
+            if self.slice(&field.name.range()).eq_ignore_ascii_case(b"content-length") {
                 if found.is_some() || field.change.is_some() {
                     return None;
                 }
-                found = Some(field.value.clone());
+                found = Some(field.value.range());
             }
         }
         found.filter(|range| self.slice(range).iter().all(u8::is_ascii_digit))
@@ -172,34 +229,35 @@ impl Head {
     /// What the changes do to the bytes, in order.
     pub(crate) fn splices(&self) -> Vec<Splice> {
         let mut splices = Vec::new();
-        for (index, (range, change)) in self.start.iter().zip(&self.start_changes).enumerate() {
+        let changes = self.more.iter().flat_map(|more| &more.start);
+        for (index, (span, change)) in self.start.iter().zip(changes).enumerate() {
             if let Some(text) = change {
-                let mut text = text.clone();
+                let (mut text, range) = (text.clone(), span.range());
                 // Of a response without a reason the blank before it may be missing as well.
-                if index == 2 && self.is_response && range.start == self.start[1].end {
+                if index == 2 && self.is_response && span.start == self.start[1].end {
                     text.insert(0, b' ');
                 }
                 splices.push(Splice { at: range.start, out: range.len(), text });
             }
         }
         for field in &self.fields {
-            match &field.change {
+            match field.change.as_deref() {
                 None => {}
                 Some(Change::Removed) => splices.push(Splice {
-                    at: field.line.start,
-                    out: field.line.len(),
+                    at: field.line().start,
+                    out: field.line().len(),
                     text: Vec::new(),
                 }),
                 Some(Change::Value(text)) => splices.push(Splice {
-                    at: field.value.start,
-                    out: field.value.len(),
+                    at: field.value.range().start,
+                    out: field.value.range().len(),
                     text: text.clone(),
                 }),
             }
         }
-        if !self.added.is_empty() {
+        if !self.added().is_empty() {
             let mut text = Vec::new();
-            for (name, value) in &self.added {
+            for (name, value) in self.added() {
                 text.extend([name, &b": "[..], value, b"\r\n"].concat());
             }
             splices.push(Splice { at: self.blank, out: 0, text });

@@ -6,12 +6,14 @@
 //! of requests that wait for their responses, and no byte of a body. What two implementations may read
 //! in two ways (RFC 9112 section 11.2) is a [`Shape`], told with the head.
 mod chunk;
+mod claims;
 mod conversation;
 mod head;
 mod parse;
 
-pub(crate) use conversation::{Body, Conversation, Ended, Step, What};
-pub(crate) use head::{Head, Part};
+pub(crate) use claims::Body;
+pub(crate) use conversation::{Conversation, Ended, Plain, Step, What};
+pub(crate) use head::{Head, Part, Splice};
 pub(crate) use parse::Limits;
 
 /// Why a stream is no HTTP, in the words of the alert.

@@ -2,12 +2,13 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use httparse::{Header, ParserConfig, Request, Response, Status};
+use memchr::{memchr, memchr2};
 
-use super::head::{Field, Head};
+use super::head::{Field, HEAD_BYTES_MOST, Head};
 use super::{Shape, Wrong};
 
 /// Lines of a head; more is no browser's.
-const FIELDS_MAX: usize = 256;
+pub(super) const FIELDS_MAX: usize = 256;
 
 /// Below this every arrival is parsed anew, so that nonsense is refused at once; above it, where that
 /// would cost too much, only when the empty line has come.
@@ -67,7 +68,7 @@ pub(super) fn parse(
         Kind::Response => response(bytes, limits, &mut fields),
     };
     match found.map_err(|error| wrong(kind, error))? {
-        Some((len, _)) if len > limits.head_bytes_max => Err(too_long),
+        Some((len, _)) if len > limits.head_bytes_max.min(HEAD_BYTES_MOST) => Err(too_long),
         None if bytes.len() > limits.head_bytes_max => Err(too_long),
         None => Ok(Parsed::Partial),
         Some((len, fields)) => {
@@ -75,6 +76,49 @@ pub(super) fn parse(
             Ok(Parsed::Head(take(kind, bytes, fields, head)))
         }
     }
+}
+
+/// The head of a response that is there as a whole and about which nothing is special.
+pub(super) struct PlainResponse<'h, 'b> {
+    pub(super) len: usize,
+    pub(super) status: u16,
+    pub(super) is_old: bool,
+    pub(super) fields: &'h [Header<'b>],
+}
+
+/// Finds the head of a response that `bytes` begin with, unless something about how it is written is special: no more
+/// than what [`parse`] finds, at less cost.
+pub(super) fn plain_response<'h, 'b>(
+    bytes: &'b [u8],
+    limits: Limits,
+    room: &'h mut [MaybeUninit<Header<'b>>; FIELDS_MAX],
+) -> Option<PlainResponse<'h, 'b>> {
+    let mut response = Response::new(&mut []);
+    let config = ParserConfig::default();
+    let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, room);
+    let Ok(Status::Complete(len)) = parsed else { return None };
+    let head = bytes.get(..len).filter(|_| len <= limits.head_bytes_max)?;
+    let first_line_ends = memchr(b'\n', head)?;
+    let is_plain = !matches!(head, [b'\r' | b'\n', ..])
+        && head.get(first_line_ends.wrapping_sub(1)) == Some(&b'\r')
+        && head.ends_with(b"\r\n\r\n")
+        && response.headers.iter().all(|field| ends_plainly(head, field));
+    if !is_plain {
+        return None;
+    }
+    let is_old = response.version == Some(0);
+    Some(PlainResponse { len, status: response.code?, is_old, fields: response.headers })
+}
+
+/// Whether the line of `field` ends in CR LF, just behind what it says.
+fn ends_plainly(head: &[u8], field: &Header<'_>) -> bool {
+    let base = head.as_ptr().addr();
+    let end = if field.value.is_empty() {
+        empty_value(head, field.name.as_ptr().addr() - base + field.name.len()).end
+    } else {
+        field.value.as_ptr().addr() - base + field.value.len()
+    };
+    matches!(head.get(end..), Some([b'\r', b'\n', ..]))
 }
 
 type Found<'h, 'b> = Result<Option<(usize, &'h [Header<'b>])>, httparse::Error>;
@@ -128,8 +172,9 @@ fn take(kind: Kind, bytes: &[u8], fields: &[Header<'_>], head: &mut Head) -> Opt
     let (before, rest) = bytes.split_at(empty_lines);
     let mut is_bare = before.iter().filter(|byte| **byte == b'\n').count() * 2 != before.len();
     let mut shape = None;
-    head.start = start_line(rest, empty_lines);
-    let mut next = line_end(bytes, head.start[2].end, &mut is_bare);
+    let start = start_line(rest, empty_lines);
+    let mut next = line_end(bytes, start[2].end, &mut is_bare);
+    head.set_start(start);
     let base = bytes.as_ptr().addr();
     for field in fields {
         let name = field.name.as_ptr().addr() - base;
@@ -143,10 +188,10 @@ fn take(kind: Kind, bytes: &[u8], fields: &[Header<'_>], head: &mut Head) -> Opt
         next = line_end(bytes, value.end, &mut is_bare);
         if bytes.get(name.end) != Some(&b':') {
             shape = Some(Shape("a blank between a header's name and its colon"));
-        } else if field.value.contains(&b'\n') {
+        } else if kind == Kind::Response && memchr(b'\n', field.value).is_some() {
             shape = Some(Shape("a header that goes on in the next line"));
         }
-        head.fields.push(Field { line: name.start..next, name, value, change: None });
+        head.fields.push(Field::new(name, value, next));
     }
     head.blank = next;
     line_end(bytes, next, &mut is_bare);
@@ -156,17 +201,21 @@ fn take(kind: Kind, bytes: &[u8], fields: &[Header<'_>], head: &mut Head) -> Opt
 /// Behind the LF that ends the line at `from`.
 fn line_end(bytes: &[u8], from: usize, is_bare: &mut bool) -> usize {
     let rest = bytes.get(from..).unwrap_or_default();
-    let feed = from + rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+    if let [b'\r', b'\n', ..] = rest {
+        return from + 2;
+    }
+    let feed = from + memchr(b'\n', rest).unwrap_or(rest.len());
     *is_bare |= feed == 0 || bytes.get(feed - 1) != Some(&b'\r');
     (feed + 1).min(bytes.len())
 }
 
 /// The three parts of the first line, which `rest` begins with and which is at `from`.
 fn start_line(rest: &[u8], from: usize) -> [Range<usize>; 3] {
-    let line = rest.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let end = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+    let line = rest.get(..end).unwrap_or_default();
     let space = |from: usize| {
         let rest = line.get(from..).unwrap_or_default();
-        from + rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len())
+        from + memchr(b' ', rest).unwrap_or(rest.len())
     };
     let one = space(0);
     let two_from = (one + 1).min(line.len());

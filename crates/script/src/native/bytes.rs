@@ -48,10 +48,7 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
     native.set(
         "edit",
         lua.create_function(move |_, (start, erased, bytes): (u64, u64, LuaString)| {
-            let edit = narrowed(&of.event.borrow(), start, erased, &bytes.as_bytes());
-            if edit.erased > 0 || !edit.bytes.is_empty() {
-                of.edits.borrow_mut().push(edit);
-            }
+            edit(&of, start, erased, &bytes.as_bytes());
             Ok(())
         })?,
     )?;
@@ -63,6 +60,14 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
             Ok(())
         })?,
     )
+}
+
+/// Notes that `erased` bytes at `start` of the sender's stream are to give way to `bytes`.
+pub(super) fn edit(shared: &Shared, start: u64, erased: u64, bytes: &[u8]) {
+    let edit = narrowed(&shared.event.borrow(), start, erased, bytes);
+    if edit.erased > 0 || !edit.bytes.is_empty() {
+        shared.edits.borrow_mut().push(edit);
+    }
 }
 
 /// The edit without what is the same before and after: a rule that takes bytes out and puts them back

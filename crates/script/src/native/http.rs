@@ -5,9 +5,11 @@ use std::rc::Rc;
 use mlua::{IntoLua, Lua, LuaString, Table, UserData, UserDataRef, Value};
 use tollgate_wire::Direction;
 
+use super::bytes::edit;
+use super::texts::Texts;
 use crate::ahead::{Asleep, Sleeper};
 use crate::event::Shared;
-use crate::http::{Body, Conversation, Ended, Head, Limits, Part, Step, What, Wrong};
+use crate::http::{Body, Conversation, Ended, Head, Limits, Part, Splice, Step, What, Wrong};
 
 /// A connection's, as Lua holds it.
 struct Talk(Rc<RefCell<Conversation>>);
@@ -31,7 +33,7 @@ pub(super) fn add(lua: &Lua, native: &Table, shared: &Rc<Shared>) -> mlua::Resul
     reading(lua, &http, shared)?;
     state(lua, &http, shared)?;
     messages(lua, &http)?;
-    changes(lua, &http)?;
+    changes(lua, &http, shared)?;
     native.set("http", http)
 }
 
@@ -82,8 +84,8 @@ fn reading(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     )
 }
 
-/// Adds `new`, `pass`, `skip`, `sleep`, after which responses are read without Lua, `ahead`, how many of their bytes
-/// were, `done` and `give_up`.
+/// Adds `new`, `pass`, `skip`, `sleep`, after which what is plain is read without Lua, if that may come next, `ahead`, how
+/// many bytes were read so, `has_begun`, `done` and `give_up`.
 fn state(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     http.set(
         "new",
@@ -101,13 +103,28 @@ fn state(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     let of = Rc::clone(shared);
     http.set(
         "sleep",
-        lua.create_function(move |_, (talk, tag, next): (Ref, u32, u64)| {
-            let sleeper = Sleeper { what: Asleep::Talk(Rc::clone(&talk.0)), next };
-            of.sleepers.borrow_mut().put(tag, Direction::ToClient, sleeper);
-            Ok(())
+        lua.create_function(
+            move |_, (talk, tag, is_up, next, are_heard): (Ref, u32, bool, u64, bool)| {
+                let (talk, direction) = (Rc::clone(&talk.0), direction(is_up));
+                if !talk.borrow().may_be_plain(direction) {
+                    return Ok(false);
+                }
+                let what = match direction {
+                    Direction::ToServer => Asleep::Requests { talk, are_heard },
+                    Direction::ToClient => Asleep::Responses(talk),
+                };
+                of.sleepers.borrow_mut().put(tag, direction, Sleeper { what, next });
+                Ok(true)
+            },
+        )?,
+    )?;
+    http.set(
+        "ahead",
+        lua.create_function(|_, (talk, is_up): (Ref, bool)| {
+            Ok(talk.0.borrow_mut().ahead(direction(is_up)))
         })?,
     )?;
-    http.set("ahead", lua.create_function(|_, talk: Ref| Ok(talk.0.borrow_mut().ahead()))?)?;
+    http.set("has_begun", lua.create_function(|_, talk: Ref| Ok(talk.0.borrow().has_begun()))?)?;
     let of = Rc::clone(shared);
     http.set(
         "skip",
@@ -194,23 +211,24 @@ fn step(
 
 /// Adds `part`, `field`, `fields`, `answered` and `length_field`: what messages say.
 fn messages(lua: &Lua, http: &Table) -> mlua::Result<()> {
+    let texts = Rc::new(Texts::new());
+    let of = Rc::clone(&texts);
     http.set(
         "part",
-        lua.create_function(|lua, (talk, number, which): (Ref, u64, u8)| {
+        lua.create_function(move |lua, (talk, number, which): (Ref, u64, u8)| {
             let talk = talk.0.borrow();
             let (Some(head), Some(part)) = (talk.head(number), part(which)) else {
                 return Ok(None);
             };
-            lua.create_string(head.part(part)).map(Some)
+            of.get(lua, head.part(part)).map(Some)
         })?,
     )?;
     http.set(
         "field",
-        lua.create_function(|lua, (talk, number, name): (Ref, u64, LuaString)| {
+        lua.create_function(move |lua, (talk, number, name): (Ref, u64, LuaString)| {
             let talk = talk.0.borrow();
-            let value =
-                talk.head(number).and_then(|head| head.get(&name.as_bytes()).map(<[u8]>::to_vec));
-            value.map(|value| lua.create_string(value)).transpose()
+            let value = talk.head(number).and_then(|head| head.get(&name.as_bytes()));
+            value.map(|value| texts.get(lua, value)).transpose()
         })?,
     )?;
     http.set(
@@ -240,8 +258,8 @@ fn messages(lua: &Lua, http: &Table) -> mlua::Result<()> {
     )
 }
 
-/// Adds `set_part`, `set_field` and `splices`: what rules change.
-fn changes(lua: &Lua, http: &Table) -> mlua::Result<()> {
+/// Adds `set_part`, `set_field`, `splices` and `write`: what rules change.
+fn changes(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
     http.set(
         "set_part",
         lua.create_function(|_, (talk, number, which, value): (Ref, u64, u8, LuaString)| {
@@ -274,6 +292,20 @@ fn changes(lua: &Lua, http: &Table) -> mlua::Result<()> {
                 list.push(lua.create_string(splice.text)?)?;
             }
             Ok(list)
+        })?,
+    )?;
+    let of = Rc::clone(shared);
+    http.set(
+        "write",
+        lua.create_function(move |_, (talk, number, at): (Ref, u64, u64)| {
+            let mut talk = talk.0.borrow_mut();
+            talk.changed(number);
+            for Splice { at: from, out, text } in
+                talk.head(number).map(Head::splices).unwrap_or_default()
+            {
+                edit(&of, at + from as u64, out as u64, &text);
+            }
+            Ok(())
         })?,
     )
 }

@@ -14,6 +14,7 @@ mod patterns;
 mod regexp;
 mod report;
 mod scan;
+mod texts;
 mod tls;
 
 use std::rc::Rc;

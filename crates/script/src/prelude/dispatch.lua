@@ -24,6 +24,8 @@ local function begin_event(index)
     if live.timers then run_timers() end
 end
 
+P.begin_event = begin_event
+
 local function begin(from, index)
     if from == 1 then
         begin_event(index)
@@ -200,6 +202,7 @@ P.dispatch = {
             why_not = P.read_only .. ": the script names no call that changes bytes; give the rule"
                 .. " options = { edits = true }"
         end
+        P.why_not = why_not
         P.lend_because(why_not)
     end,
 }

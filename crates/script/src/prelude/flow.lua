@@ -64,16 +64,25 @@ function methods:can_continue()
 end
 methods.continue = methods.can_continue
 
+-- By how a dissector receives bytes: what is to be done once it was chosen.
+P.begins = {}
+-- By the connection's index: the dissector that is told of plain requests, until another is chosen.
+P.hearers = {}
+local hearers = P.hearers
+
 -- What follows the connection's bytes once the rules have seen them.
 function methods:select_next_dissector(dissector)
     current(self, "select_next_dissector")
     local entry = P.live_entry()
     entry.dissector = dissector
     native.wake(live.index)
+    hearers[live.index] = nil
     if entry.unheard then
         entry.unheard = nil
         native.hear(live.index)
     end
+    local begin = type(dissector) == "table" and P.begins[rawget(dissector, "receive")]
+    if begin then begin(dissector) end
 end
 
 local function live_view(what, getters)
@@ -171,7 +180,7 @@ function P.forget(index)
         if state and state.forget then state:forget() end
         entries[index] = nil
     end
-    flows[index] = nil
+    flows[index], hearers[index] = nil, nil
 end
 
 function P.is_flow(value)

@@ -62,6 +62,13 @@ impl Pair {
         lane.offset += hold as u64;
     }
 
+    /// So many bytes that nobody is shown; what was held goes on with them.
+    pub fn pass_unseen(&mut self, direction: Direction, count: u64) {
+        let lane = &mut self.lanes[usize::from(direction == ToClient)];
+        lane.offset += lane.held.len() as u64 + count;
+        lane.out.append(&mut lane.held);
+    }
+
     pub fn up(&mut self, bytes: &str) {
         self.push(ToServer, bytes.as_bytes(), false);
     }

@@ -5,11 +5,14 @@ local native, http, live, fail = P.native.http, P.http, P.live, P.fail
 local class, core = P.class, P.core
 local rawset, rawget, type, tostring = rawset, rawget, type, tostring
 local format, setmetatable = string.format, setmetatable
+local begin_event, flow_of, hearers = P.begin_event, P.flow, P.hearers
+local new_request, pass_head = http.new_request, http.pass_head
 
 local MORE, HEAD, BODY, FRAMING, WRONG = 0, 1, 2, 3, 5
 
 local request = P.event("http", "request")
 local response = P.event("http", "response")
+local requested = request.list
 local data_events = {
     up = P.event("http", "request_data", { streamed = true }),
     down = P.event("http", "response_data", { streamed = true }),
@@ -78,6 +81,12 @@ local function tolerates(self, shape, is_up)
     return false
 end
 
+-- Whether no rule wants all data.
+local function can_skip() return #core.receive_data.list == 0 end
+
+-- Whether any rule wants the bodies of a direction.
+local function hears_data(direction) return #data_events[direction].list + #any_data.list > 0 end
+
 local function goes_on(self) return self.flow ~= nil and live.verdict < 1 end
 
 local function call(self, list, ...)
@@ -123,6 +132,15 @@ local function finish_body(self, side, stream, at)
     return at + stream.len - len
 end
 
+local function begin_request(self, message, number)
+    self.request = message
+    local asked = self.asked
+    if asked then
+        asked[number] = message
+        rawset(self, "response", nil)
+    end
+end
+
 -- The message object of a head, or nil if no rule wants to see it.
 local function new_message(self, stream, is_up, number, kind, wanted)
     local asked = self.asked
@@ -132,16 +150,31 @@ local function new_message(self, stream, is_up, number, kind, wanted)
         rawset(self, "response", nil)
     end
     if not wanted and not (is_up and asked) then return nil end
-    local message = http.message(self.talk, number, is_up, not stream.why or stream.why)
-    rawset(message, "body_kind", kind)
+    local message = http.message(self.talk, number, is_up, not stream.why or stream.why, kind)
     if is_up then
-        rawset(self, "request", message)
-        rawset(self, "response", nil)
-        if asked then asked[number] = message end
+        begin_request(self, message, number)
     else
         rawset(self, "response", message)
     end
     return message
+end
+
+-- The rules have let a head pass. Gives where the stream goes on behind it.
+local function head_goes_on(self, side, stream, at, len, message, kind)
+    local hears = side.hears
+    local frame_at, frame_len
+    if hears and kind == "length" and not stream.why then
+        frame_at, frame_len = http.length_field(message)
+        frame_at = frame_at and P.new_iterator(stream, at + frame_at)
+    end
+    local after = at + len + http.write_head(message, stream, at)
+    local chunks = http.has_chunks(message)
+    if kind and (hears or chunks) then
+        local body = http.new_body(stream, kind, chunks)
+        side.body = body
+        if frame_at and not chunks then http.frame(body, P.place(frame_at), frame_len, 10) end
+    end
+    return after
 end
 
 -- A head is there as a whole. Gives where the stream goes on behind it, or nil if it does not.
@@ -151,19 +184,7 @@ local function on_head(self, side, stream, at, len, number, kind)
     local message = new_message(self, stream, is_up, number, kind, hears or #list > 0)
     if not message then return at + len end
     if not call(self, list, message) then return nil end
-    local frame_at, frame_len
-    if hears and kind == "length" and not stream.why then
-        frame_at, frame_len = native.length_field(self.talk, number)
-        frame_at = frame_at and P.new_iterator(stream, at + frame_at)
-    end
-    local after = at + len + http.write_head(message, stream, at)
-    local chunks = rawget(message, "chunks")
-    if kind and (hears or chunks) then
-        local body = http.new_body(stream, kind, chunks)
-        side.body = body
-        if frame_at and not chunks then http.frame(body, P.place(frame_at), frame_len, 10) end
-    end
-    return after
+    return head_goes_on(self, side, stream, at, len, message, kind)
 end
 
 -- Bytes around those of a chunked body. Gives where the stream goes on behind them, or nil.
@@ -186,6 +207,12 @@ local function on_framing(self, side, stream, at, len, digits_at, digits_len, tr
     return at + len
 end
 
+local function message_ends(self, side)
+    if side.direction == "up" then return end
+    local answered = native.done(self.talk)
+    if answered and self.asked then self.asked[answered] = nil end
+end
+
 -- Another protocol: for a dissector of the script's own, if it has chosen one.
 local function on_raw(self, side, stream, at, stop)
     local dissector = self.next_dissector
@@ -193,12 +220,6 @@ local function on_raw(self, side, stream, at, stop)
     if not dissector then return end
     stream.fresh = at
     dissector:receive(stream, stop > at and P.new_sub(stream, at, stop, true) or nil, side.direction)
-end
-
-local function message_ends(self, side)
-    if side.direction == "up" then return end
-    local answered = native.done(self.talk)
-    if answered and self.asked then self.asked[answered] = nil end
 end
 
 -- Takes one step at `at`; gives where the next begins, or nil if there is none.
@@ -249,30 +270,71 @@ local function on_end(self, side, stream, stop)
     if ends then message_ends(self, side) end
 end
 
+-- What is known of a direction, once it is read as a stream.
+local function side_of(self, direction)
+    local side = rawget(self, direction)
+    if side then return side end
+    local hears, is_up = hears_data(direction), direction == "up"
+    side = {
+        direction = direction, head = false, body = false, expected = false, is_within = false,
+        is_raw = false, sleeps = self.begun, hears = hears,
+        may_sleep = can_skip() and not (is_up and hears or not is_up and self.asked),
+    }
+    rawset(self, direction, side)
+    return side
+end
+
 -- Bytes may have passed unseen: those that nobody wanted to see, or else those of an event that a rule
 -- broke off, after which nothing can be told any more.
 local function catch_up(self, side, stream)
+    local is_up = side.direction == "up"
     if side.sleeps then
-        side.sleeps, side.expected = false, side.expected + native.ahead(self.talk)
+        local ahead = native.ahead(self.talk, is_up)
+        side.sleeps = false
+        if ahead > 0 then
+            side.expected = (side.expected or 0) + ahead
+        elseif is_up and not side.expected and native.has_begun(self.talk) then
+            -- It was the first request's event that broke off.
+            side.expected = 0
+        end
     end
     side.expected = side.expected or stream.fresh_sent
     local unseen = stream.fresh_sent - side.expected
     if unseen <= 0 then return end
-    local could_pass, ended = native.pass(self.talk, side.direction == "up", unseen)
+    local could_pass, ended = native.pass(self.talk, is_up, unseen)
     if ended then message_ends(self, side) end
     if not could_pass then
         P.log("warning", "http", "bytes have passed unseen: the connection is no longer read")
         native.give_up(self.talk)
-        self.up.body, self.down.body, side.head = false, false, false
+        side_of(self, "up").body, side_of(self, "down").body, side.head = false, false, false
     end
 end
 
-local function receive(self, stream, _, direction)
-    local side = self[direction]
-    catch_up(self, side, stream)
-    local at, stop = side.head and P.place(side.head) or stream.fresh, nil
-    side.head = false
-    if stream.marks then stream.marks[side] = nil end
+-- Lets what is plain from `position` on be read in Rust, if that may come next.
+local function sleep(self, is_up, position)
+    local tells = #request.list > 0 or self.asked ~= false
+    if not native.sleep(self.talk, live.index, is_up, position, tells) then return false end
+    if is_up then hearers[live.index] = self end
+    return true
+end
+
+-- Where there is nothing to tell of what comes next, it need not come here: of what is plain, or of the rest of
+-- something long.
+local function rest(self, side, position)
+    if side.body or self.next_dissector or live.index == 0 then return end
+    -- A rule may have put another into our place.
+    if P.live_entry().dissector ~= self then return end
+    local is_up = side.direction == "up"
+    if side.may_sleep and sleep(self, is_up, position) then
+        side.sleeps = true
+    elseif can_skip() and side.is_within then
+        native.skip(self.talk, live.index, is_up, position)
+    end
+end
+
+-- Reads the stream from `at` on, as far as it has come.
+local function read(self, side, stream, at)
+    local stop
     while true do
         stop = stream.base + stream.len
         if at >= stop then break end
@@ -290,18 +352,57 @@ local function receive(self, stream, _, direction)
         stream.marks[side] = { at = side.head, why = "mark" }
     end
     side.expected = stream.next
-    if self.may_sleep and direction == "down" and not side.head and not stream.ended and not side.body
-        and not self.next_dissector and live.index ~= 0
-    then
-        side.sleeps = true
-        return native.sleep(self.talk, live.index, stream.next)
-    end
-    if self.can_skip and side.is_within and not side.body and not self.next_dissector then
-        native.skip(self.talk, live.index, direction == "up", stream.next)
-    end
+    if not side.head and not stream.ended then rest(self, side, stream.next) end
+end
+
+local function receive(self, stream, _, direction)
+    local side = side_of(self, direction)
+    catch_up(self, side, stream)
+    local at = side.head and P.place(side.head) or stream.fresh
+    side.head = false
+    if stream.marks then stream.marks[side] = nil end
+    read(self, side, stream, at)
 end
 
 P.reads_stream[receive] = true
+
+-- If the connection is new, its first messages may be plain as well.
+P.begins[receive] = function(self)
+    if self.begun or not can_skip() or live.index == 0 or rawget(self, "up") or rawget(self, "down") then return end
+    self.begun = true
+    if not hears_data("up") then sleep(self, true, 0) end
+    if not self.asked then sleep(self, false, 0) end
+end
+
+-- A request that came whole, as the `len` bytes at `offset` of the stream that begin with its head, for a dissector
+-- that waits for such. Whether all of them have gone on; if not, they have been read as a stream, for somebody
+-- wants that.
+function P.dispatch.request(from, index, number, head_len, has_body, writable, offset, len)
+    -- Who has failed is the dissector, behind which nothing is to be done.
+    if from > 1 then return false end
+    local self = hearers[index]
+    begin_event(index)
+    if live.frame then live.frame = nil end
+    flow_of(index)
+    live.at = 1
+    if live.verdict > 0 then return false end
+    local kind, why = has_body and "length", not writable and P.why_not
+    local message = new_request(self.talk, number, not why or why, kind)
+    begin_request(self, message, number)
+    for i = 1, #requested do
+        requested[i].eval(self, message)
+        if self.flow == nil or live.verdict > 0 then return false end
+    end
+    if hearers[index] == self and not self.next_dissector and pass_head(message, offset) then return true end
+    local entry, up = P.entry(index), side_of(self, "up")
+    local stream = P.open_stream(entry, "up", offset, len, 0, false, why)
+    up.expected = up.expected or offset
+    catch_up(self, up, stream)
+    up.is_within = has_body
+    read(self, up, stream, head_goes_on(self, up, stream, stream.fresh, head_len, message, kind))
+    P.close_stream(stream)
+    return false
+end
 
 -- Of the message whose event is running.
 function Http.method:enable_data_modification()
@@ -310,24 +411,16 @@ function Http.method:enable_data_modification()
     message:enable_data_modification()
 end
 
-local function new_side(direction)
-    return {
-        direction = direction, head = false, body = false, expected = false, is_within = false,
-        is_raw = false, sleeps = false,
-        hears = #data_events[direction].list + #any_data.list > 0,
-    }
-end
-
 function Http.method:__init(flow)
     class.super(Http).__init(self, flow)
     -- What the class would be asked for in each event, in vain or not.
     rawset(self, "receive", receive)
     rawset(self, "next_dissector", false)
+    -- What is there is replaced at less cost than what is not.
+    rawset(self, "request", false)
     self.talk = native.new(options.head_bytes_max, options.ambiguous ~= "refuse")
-    self.up, self.down = new_side("up"), new_side("down")
     -- The requests that wait, if anyone will want to see them.
-    self.asked = (#response.list > 0 or self.down.hears) and {} or false
-    self.can_skip = #core.receive_data.list == 0
-    -- Where nobody wants to see a response, it is read in Rust.
-    self.may_sleep = self.can_skip and not self.asked
+    self.asked = (#response.list > 0 or hears_data("down")) and {} or false
+    -- Whether plain messages were taken in Rust from the first byte on.
+    self.begun = false
 end

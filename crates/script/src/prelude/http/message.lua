@@ -3,16 +3,18 @@ local P = ...
 local native, fail, class = P.native.http, P.fail, P.class
 local setmetatable, rawget, rawset, type, tostring = setmetatable, rawget, rawset, type, tostring
 local format = string.format
+local field, part_of = native.field, native.part
 
--- The fields of a message's table that are ours, by index: whose it is, its number there, whether it
--- may still be changed, and whether it was.
+-- The fields of a message's table that are ours, by index, which the interpreter takes fastest as a number in the
+-- text: [1] the conversation that it is of, [2] its number there, [3] whether it may still be changed (or why not),
+-- [4] whether it was, [5] its headers once they were asked for, [6] how the end of its body is found, [7] whether
+-- that goes on in chunks of ours.
 local VERSION = 3
-local TALK, NUMBER, OPEN, CHANGED, HEADERS = 1, 2, 3, 4, 5
 
 local LEFT = "its head has gone on; it can be changed in its own event only"
 
 local function check(message)
-    if not native.knows(message[TALK], message[NUMBER]) then
+    if not native.knows(message[1], message[2]) then
         fail("http: this message is long over")
     end
 end
@@ -24,7 +26,7 @@ local function text_of(what, value)
 end
 
 local function must_be_open(message, what)
-    local open = message[OPEN]
+    local open = message[3]
     if open ~= true then fail(format("http: %s: %s", what, open or LEFT)) end
 end
 
@@ -37,21 +39,22 @@ local Header = { __metatable = false, class = class.class("Result") }
 local function list_of(headers)
     local message = rawget(headers, OF)
     check(message)
-    return native.fields(message[TALK], message[NUMBER])
+    return native.fields(message[1], message[2])
 end
 
 -- By name, or by number: the line as it is now.
 function Headers.__index(headers, name)
-    local message = rawget(headers, OF)
-    if type(name) == "number" then
-        local list = list_of(headers)
-        if not list[name * 2] then return nil end
-        return setmetatable({ name = list[name * 2 - 1], value = list[name * 2] }, Header)
+    local kind = type(name)
+    if kind == "string" then
+        local message = headers[OF]
+        local value = field(message[1], message[2], name)
+        if value == nil then check(message) end
+        return value
     end
-    if type(name) ~= "string" then return nil end
-    local value = native.field(message[TALK], message[NUMBER], name)
-    if value == nil then check(message) end
-    return value
+    if kind ~= "number" then return nil end
+    local list = list_of(headers)
+    if not list[name * 2] then return nil end
+    return setmetatable({ name = list[name * 2 - 1], value = list[name * 2] }, Header)
 end
 
 function Headers.__newindex(headers, name, value)
@@ -59,9 +62,9 @@ function Headers.__newindex(headers, name, value)
     name = text_of("the name of a header", name)
     must_be_open(message, name)
     if value ~= nil then value = text_of(name, value) end
-    local problem = native.set_field(message[TALK], message[NUMBER], name, value)
+    local problem = native.set_field(message[1], message[2], name, value)
     if problem then fail(format("http: %s: %s", name, problem)) end
-    message[CHANGED] = true
+    message[4] = true
 end
 
 function Headers.__len(headers) return #list_of(headers) / 2 end
@@ -92,15 +95,15 @@ local function kind(name, parts, order, made)
     function meta.__index(message, key)
         local part = parts[key]
         if part then
-            local value = native.part(message[TALK], message[NUMBER], part)
+            local value = part_of(message[1], message[2], part)
             if value == nil then check(message) end
             return value
         end
         if key == "headers" then
-            local headers = rawget(message, HEADERS)
+            local headers = message[5]
             if not headers then
                 headers = setmetatable({ [OF] = message }, Headers)
-                rawset(message, HEADERS, headers)
+                message[5] = headers
             end
             return headers
         end
@@ -119,9 +122,9 @@ local function kind(name, parts, order, made)
             return rawset(message, key, value)
         end
         must_be_open(message, key)
-        local problem = native.set_part(message[TALK], message[NUMBER], part, text_of(key, value))
+        local problem = native.set_part(message[1], message[2], part, text_of(key, value))
         if problem then fail(format("http: %s: %s", key, problem)) end
-        message[CHANGED] = true
+        message[4] = true
     end
     function meta.__pairs(message)
         local at = 0
@@ -141,16 +144,35 @@ local RESPONSE = kind("HttpResponseResult", { version = 3, status = 4, reason = 
     { "version", "status", "reason", "headers" },
     { split_cookies = function(m) return split_cookies(m, "Set-Cookie") end })
 
--- `open` is true, or says why nothing may be changed.
-function P.http.message(talk, number, is_up, open)
-    return setmetatable({ talk, number, open, false, false }, is_up and REQUEST or RESPONSE)
+-- `open` is true, or says why nothing may be changed; `body` is the kind of its body, or false.
+function P.http.message(talk, number, is_up, open, body)
+    if is_up then return P.http.new_request(talk, number, open, body) end
+    return setmetatable({ talk, number, open, false, false, body, false }, RESPONSE)
+end
+
+function P.http.new_request(talk, number, open, body)
+    return setmetatable({ talk, number, open, false, false, body, false }, REQUEST)
+end
+
+-- Where the number stands that says how long the body is, and how many bytes that is.
+function P.http.length_field(message) return native.length_field(message[1], message[2]) end
+
+function P.http.has_chunks(message) return message[7] end
+
+-- The head goes on as the beginning of the event's bytes, which are at `offset` of the stream; false if that does not
+-- do, because of what is to become of the body.
+function P.http.pass_head(message, offset)
+    if message[7] then return false end
+    message[3] = false
+    if message[4] then native.write(message[1], message[2], offset) end
+    return true
 end
 
 -- The head goes on: puts the changes into the stream, where it is at `at`. Gives how much longer it is.
 function P.http.write_head(message, stream, at)
-    rawset(message, OPEN, false)
-    if not message[CHANGED] then return 0 end
-    local list, more = native.splices(message[TALK], message[NUMBER]), 0
+    message[3] = false
+    if not message[4] then return 0 end
+    local list, more = native.splices(message[1], message[2]), 0
     for i = #list - 2, 1, -3 do
         local text = list[i + 2]
         P.splice(stream, at + list[i], list[i + 1], text)
@@ -163,12 +185,12 @@ end
 -- with the connection anyway.
 function P.http.enable_data_modification(message)
     must_be_open(message, "enable_data_modification")
-    local body = rawget(message, "body_kind")
+    local body = message[6]
     if not body then return end
-    rawset(message, "chunks", true)
+    message[7] = true
     if body ~= "length" then return end
-    local talk = message[TALK]
-    local asked = message[NUMBER] == 0 and native.answered(talk) or message[NUMBER]
+    local talk = message[1]
+    local asked = message[2] == 0 and native.answered(talk) or message[2]
     if message.version == "HTTP/1.0" or native.part(talk, asked, VERSION) == "HTTP/1.0" then
         fail("http: enable_data_modification: HTTP/1.0 has no chunks; change the Content-Length with the"
             .. " body as long as both are here")
