@@ -12,7 +12,7 @@
 //! it is used.
 //!
 //! *Prefetch.* The workspace allows no unsafe code here, so there is no prefetch instruction.
-//! [`FlowTable::touch_buckets`] and [`FlowTable::touch_record`] *read* a byte of the line instead
+//! [`FlowTable::touch_buckets`] and [`FlowTable::touch`] *read* a byte of the line instead
 //! and throw it away through [`black_box`]. The processor does not wait for a load whose value
 //! nothing depends on, so a loop over a batch overlaps its misses nearly as a prefetch would; what it
 //! costs more is a slot in the reorder buffer until the line arrives.
@@ -90,23 +90,15 @@ impl<T: Keyed> FlowTable<T> {
         black_box(self.bucket(place.first).numbers[0]);
     }
 
-    /// Loads the lines of the record that `hash` probably belongs to, and gives its number; its buckets
-    /// should have been touched a while ago.
+    /// The number of the record that `hash` probably belongs to; its buckets should have been touched a while ago.
     #[inline]
-    pub fn touch_record(&self, hash: u64) -> Option<u32> {
+    pub fn foresee(&self, hash: u64) -> Option<u32> {
         let place = Place::of(hash);
-        for bucket in [self.bucket(place.first), self.bucket(place.second)] {
-            if let Some(number) = bucket.hits(place.tag).next() {
-                if let Some(record) = self.records.get(number) {
-                    record.touch();
-                }
-                return Some(number);
-            }
-        }
-        None
+        let first = self.bucket(place.first).hits(place.tag).next();
+        first.or_else(|| self.bucket(place.second).hits(place.tag).next())
     }
 
-    /// Loads a record by its number, for it is to be looked at and perhaps closed.
+    /// Loads the lines of a record that a packet needs.
     #[inline]
     pub fn touch(&self, number: u32) {
         if let Some(record) = self.records.get(number) {

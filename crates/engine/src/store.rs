@@ -33,8 +33,14 @@ impl<T: Keyed> Store<T> {
         self.table.touch_buckets(hash);
     }
 
-    pub(crate) fn touch_record(&self, hash: u64) -> Option<u32> {
-        self.table.touch_record(hash)
+    #[inline]
+    pub(crate) fn foresee(&self, hash: u64) -> Option<u32> {
+        self.table.foresee(hash)
+    }
+
+    #[inline]
+    pub(crate) fn touch(&self, number: u32) {
+        self.table.touch(number);
     }
 
     pub(crate) fn touch_for_readers(&self, number: u32) {

@@ -148,9 +148,11 @@ impl<L: Link, P: Policy> Worker<L, P> {
         for arrival in &self.arrivals {
             self.flows.touch_buckets(arrival.hash);
         }
+        let foresee = |arrival: &Arrival<L::Frame>| self.flows.foresee(arrival.hash);
         self.foreseen.clear();
-        for arrival in &self.arrivals {
-            self.foreseen.push(self.flows.touch_record(arrival.hash));
+        self.foreseen.extend(self.arrivals.iter().map(foresee));
+        for number in self.foreseen.iter().flatten() {
+            self.flows.touch(*number);
         }
         if self.rules.wants_data() {
             for number in self.foreseen.iter().flatten() {
