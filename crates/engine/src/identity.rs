@@ -206,23 +206,31 @@ impl Identity {
 
     /// Its segments in `direction`, as they look where they arrive.
     pub(crate) fn arrivals(&self, direction: Direction) -> shunt::Way {
-        let source = match direction {
-            Direction::ToServer => self.client,
-            Direction::ToClient => self.client.other(),
-        };
+        let source = self.source(direction);
         shunt::Way { port: self.routes[direction].port, key: self.key(), source }
     }
 
     /// Who sends, and to whom, in `direction`.
+    #[inline]
     pub(crate) fn ends(&self, direction: Direction) -> (Endpoint, Endpoint) {
-        let [client, server] =
-            [self.client, self.client.other()].map(|side| match &self.long_key {
-                Some(long) if self.is_ipv6() => long.endpoint(side),
-                _ => self.key.endpoint(side),
-            });
+        let source = self.source(direction);
+        (self.end(source), self.end(source.other()))
+    }
+
+    /// Which endpoint of the key sends in `direction`.
+    #[inline]
+    const fn source(&self, direction: Direction) -> Side {
         match direction {
-            Direction::ToServer => (client, server),
-            Direction::ToClient => (server, client),
+            Direction::ToServer => self.client,
+            Direction::ToClient => self.client.other(),
+        }
+    }
+
+    #[inline]
+    fn end(&self, side: Side) -> Endpoint {
+        match &self.long_key {
+            Some(long) if self.is_ipv6() => long.endpoint(side),
+            _ => self.key.endpoint(side),
         }
     }
 
@@ -275,12 +283,14 @@ impl Identity {
     }
 
     /// What has been received in `direction`.
+    #[inline]
     pub(crate) fn traffic(&self, direction: Direction) -> Traffic {
         let (settled, recent) = (self.settled[direction], self.recent[direction].traffic());
         Traffic { packets: settled.packets + recent.packets, bytes: settled.bytes + recent.bytes }
     }
 
     /// In both.
+    #[inline]
     pub(crate) fn traffics(&self) -> PerDirection<Traffic> {
         PerDirection {
             to_server: self.traffic(Direction::ToServer),
@@ -288,7 +298,9 @@ impl Identity {
         }
     }
 
-    /// The connection as rules see it.
+    /// The connection as rules see it: put together where they are asked, so that what a rule in Rust does not
+    /// look at is not put together at all.
+    #[inline]
     pub(crate) fn view(&mut self, state: State, now: Timestamp) -> policy::Flow<'_> {
         let (client, server) = self.ends(Direction::ToServer);
         policy::Flow {

@@ -77,7 +77,51 @@ impl Retained {
     }
 
     /// Remembers `fresh` bytes that leave at `seq` for the first time.
+    #[inline]
     pub(crate) fn record(&mut self, kept: &mut Kept, seq: Seq, fresh: &[u8]) {
+        // What most people say while nothing is in flight.
+        if kept.is_none()
+            && self.is_roomy(fresh.len() as u64)
+            && let Some(mut retention) = self.spare.pop()
+        {
+            let begun = !fresh.is_empty() && retention.begin(seq, fresh);
+            if begun {
+                self.resized([0, 0], sizes(&retention));
+                *kept = Some(retention);
+                return;
+            }
+            self.spare.push(retention);
+        }
+        self.record_more(kept, seq, fresh);
+    }
+
+    /// What [`Self::acknowledged`] of `theirs` and [`Self::record`] of `own` come to. A segment that answers the only
+    /// one in flight takes its place.
+    #[inline]
+    pub(crate) fn answer(
+        &mut self,
+        theirs: &mut Kept,
+        ack: Seq,
+        own: &mut Kept,
+        (seq, fresh): (Seq, &[u8]),
+    ) {
+        if own.is_none()
+            && self.is_roomy(fresh.len() as u64)
+            && let Some(mut retention) = theirs.take_if(|theirs| theirs.is_short_before(ack))
+        {
+            let before = sizes(&retention);
+            if retention.begin(seq, fresh) {
+                self.resized(before, sizes(&retention));
+                *own = Some(retention);
+                return;
+            }
+            *theirs = Some(retention);
+        }
+        self.acknowledged(theirs, ack);
+        self.record(own, seq, fresh);
+    }
+
+    fn record_more(&mut self, kept: &mut Kept, seq: Seq, fresh: &[u8]) {
         if fresh.is_empty() {
             return;
         }
@@ -118,12 +162,20 @@ impl Retained {
     /// Whether `len` bytes more may leave: false if they could not be remembered, and their next copy
     /// would be withheld for it. More in flight than one direction may have remembered at all is the
     /// configuration's choice, and no reason.
+    #[inline]
     pub(crate) fn may_leave(&self, kept: &Kept, len: u32) -> bool {
-        let share = self.share();
         let held = kept.as_ref().map_or(0, |kept| kept.len() as u64);
-        !self.withholds
-            || share == self.direction_bytes_max
-            || held + u64::from(len) <= u64::from(share)
+        let wanted = held + u64::from(len);
+        !self.withholds || self.is_roomy(wanted) || {
+            let share = self.share();
+            share == self.direction_bytes_max || wanted <= u64::from(share)
+        }
+    }
+
+    /// Whether one direction may have so much without a closer look at its [share](Self::share).
+    #[inline]
+    const fn is_roomy(&self, bytes: u64) -> bool {
+        bytes <= SHARE_MIN && bytes <= self.direction_bytes_max as u64 && self.free() >= SHARE_MIN
     }
 
     /// Which flows to look at for memory that its holders have not been acknowledged for long; none
@@ -173,7 +225,16 @@ impl Retained {
     }
 
     /// Forgets what the receiver has acknowledged.
+    #[inline]
     pub(crate) fn acknowledged(&mut self, kept: &mut Kept, ack: Seq) {
+        let Some(retention) = kept else { return };
+        if retention.is_short_before(ack) {
+            return self.forget(kept);
+        }
+        self.acknowledged_more(kept, ack);
+    }
+
+    fn acknowledged_more(&mut self, kept: &mut Kept, ack: Seq) {
         let Some(retention) = kept else { return };
         let before = sizes(retention);
         retention.acknowledged(ack);
@@ -217,11 +278,15 @@ impl Retained {
         u32::try_from(bytes).unwrap_or(u32::MAX).min(self.direction_bytes_max)
     }
 
-    fn free(&self) -> u64 {
-        self.bytes_max.saturating_sub(self.bytes.max(self.memory / 2))
+    #[inline]
+    const fn free(&self) -> u64 {
+        let memory = self.memory / 2;
+        let taken = if self.bytes > memory { self.bytes } else { memory };
+        self.bytes_max.saturating_sub(taken)
     }
 
     /// Forgets all.
+    #[inline]
     pub(crate) fn forget(&mut self, kept: &mut Kept) {
         let Some(mut retention) = kept.take() else { return };
         self.resized(sizes(&retention), [0, 0]);
@@ -239,6 +304,7 @@ impl Retained {
 }
 
 /// Bytes that are remembered, and what they take in memory.
+#[inline]
 fn sizes(retention: &Retention) -> [u64; 2] {
     [retention.len() as u64, retention.memory() as u64]
 }

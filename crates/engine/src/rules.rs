@@ -133,6 +133,7 @@ impl<P: Policy> Rules<P> {
         self.obey(verdict, about, state, packet.received, ports)
     }
 
+    #[inline]
     pub(crate) fn receive_data<L: Link>(
         &mut self,
         about: &mut Identity,
@@ -155,6 +156,7 @@ impl<P: Policy> Rules<P> {
 
     /// What of a verdict is left to do: a bypass is done, for rules are told of nothing after the end, and
     /// a shunt waits for the moment at which it can be.
+    #[inline]
     fn obey<L: Link>(
         &mut self,
         verdict: Verdict,
@@ -346,6 +348,7 @@ const fn whole(verdict: Verdict) -> Verdict {
     }
 }
 
+#[inline]
 fn counted(counters: &mut Counters, verdict: Verdict) -> Verdict {
     if verdict != Verdict::Accept {
         counters.verdict(verdict);

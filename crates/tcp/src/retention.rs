@@ -68,6 +68,28 @@ impl Retention {
         }
     }
 
+    /// Remembers one short segment in the place of all that was remembered, and says whether it is one; if not, nothing
+    /// has changed. What [`Retention::record`] does where there is room and nothing is remembered.
+    #[inline]
+    pub fn begin(&mut self, seq: Seq, fresh: &[u8]) -> bool {
+        let Some(short) = self.short.get_mut(..fresh.len()).filter(|_| !self.long) else {
+            return false;
+        };
+        short.copy_from_slice(fresh);
+        self.first = seq;
+        // No more than there is room for, which one byte counts.
+        self.short_len = u8::try_from(fresh.len()).unwrap_or(0);
+        self.moved = true;
+        true
+    }
+
+    /// Whether all that is remembered is a short segment, and `ack` acknowledges all of it.
+    #[inline]
+    #[must_use]
+    pub fn is_short_before(&self, ack: Seq) -> bool {
+        !self.long && ack.distance(self.first) >= i32::from(self.short_len)
+    }
+
     /// Remembers `fresh` bytes that leave at `seq` for the first time, `bytes_max` in all. What has no
     /// room any more leaves a digest with `key`, which is the same for all calls and a secret.
     pub fn record(&mut self, seq: Seq, fresh: &[u8], bytes_max: u32, key: &impl BuildHasher) {

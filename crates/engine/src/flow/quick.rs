@@ -7,7 +7,7 @@
 
 use tollgate_link::{Frame, Link};
 use tollgate_policy::{Data, Policy, Verdict};
-use tollgate_tcp::Plain;
+use tollgate_tcp::{Payload, Plain, Reassembler, State, Tracker};
 use tollgate_wire::{Direction, Flags, Headers, Packet, Timestamps};
 
 use super::{Context, Course, Flow};
@@ -31,17 +31,10 @@ impl<F: Frame> Flow<F> {
     pub(super) fn go_long_way(&mut self) {
         if self.about.way != Way::Long {
             for direction in Direction::BOTH {
-                self.tell_stream(direction);
+                tell_stream(&mut self.streams[direction], &self.tracker, direction);
             }
             self.about.way = Way::Long;
         }
-    }
-
-    #[inline]
-    fn tell_stream(&mut self, direction: Direction) {
-        let stream = &mut self.streams[direction];
-        let untold = self.tracker.next(direction).distance(stream.next());
-        stream.append(untold.cast_unsigned());
     }
 
     fn is_plain(&self) -> bool {
@@ -124,28 +117,34 @@ impl<F: Frame> Flow<F> {
     }
 
     /// Shows the payload of a packet to whom wants to see it, and remembers it when it leaves.
+    #[inline]
     fn show_plain<L: Link<Frame = F>, P: Policy>(
         &mut self,
         cx: &mut Context<'_, L, P>,
         packet: &Packet<F>,
         direction: Direction,
     ) -> Verdict {
-        let sent = direction.reverse();
-        if self.kept[sent].is_some() {
-            cx.retained.acknowledged(&mut self.kept[sent], self.tracker.acknowledged(sent));
-        }
+        let acknowledged = self.tracker.acknowledged(direction.reverse());
+        let (own, theirs) = match direction {
+            Direction::ToServer => (&mut self.kept.to_server, &mut self.kept.to_client),
+            Direction::ToClient => (&mut self.kept.to_client, &mut self.kept.to_server),
+        };
         let (seq, payload) = (packet.headers().seq, packet.payload());
         let len = packet.headers().payload_len();
         if len == 0 {
+            cx.retained.acknowledged(theirs, acknowledged);
             return Verdict::Accept;
         }
-        self.tell_stream(direction);
-        let mut data = Data::new(self.streams[direction].offset() - u64::from(len), false);
+        let stream = &mut self.streams[direction];
+        tell_stream(stream, &self.tracker, direction);
+        let mut data = Data::new(stream.offset() - u64::from(len), false);
         data.push(payload);
-        let verdict = self.show(cx, &mut data, direction);
+        debug_assert_eq!(self.tracker.state(), State::Established, "it is plain");
+        let (about, state) = (&mut self.about, State::Established);
+        let verdict = cx.rules.receive_data(about, state, &mut data, direction, cx.now, cx.ports);
         if verdict == Verdict::Accept {
             self.tracker.forwarded(direction, seq + len);
-            cx.retained.record(&mut self.kept[direction], seq, payload);
+            cx.retained.answer(theirs, acknowledged, own, (seq, payload));
             self.about.way = Way::short(true, self.about.way.has_clock());
         }
         verdict
@@ -160,6 +159,12 @@ impl<F: Frame> Flow<F> {
     ) {
         self.condemn(cx, verdict);
     }
+}
+
+#[inline]
+fn tell_stream<B: Payload>(stream: &mut Reassembler<B>, tracker: &Tracker, direction: Direction) {
+    let untold = tracker.next(direction).distance(stream.next());
+    stream.append(untold.cast_unsigned());
 }
 
 /// The timestamps of a segment whose control bits and options are those of nearly all; none if it has others.
