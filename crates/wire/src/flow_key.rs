@@ -101,18 +101,20 @@ impl FlowKey {
         destination: (u32, u16),
         vlans: Vlans,
     ) -> (Self, Side) {
-        let swapped = source > destination;
-        let (low, high) = if swapped { (destination, source) } else { (source, destination) };
-        let octets = |address: u32| (V4_MAPPED | u128::from(address)).to_be_bytes();
+        // As numbers, so that the lower is chosen without a branch: which of both sends is nothing to foresee.
+        let [from, to] =
+            [source, destination].map(|(address, port)| u64::from(address) << 16 | u64::from(port));
+        let (low, high) = (from.min(to), from.max(to));
+        let octets = |end: u64| (V4_MAPPED | u128::from(end >> 16)).to_be_bytes();
         let key = Self {
-            low: octets(low.0),
-            high: octets(high.0),
-            low_port: low.1,
-            high_port: high.1,
+            low: octets(low),
+            high: octets(high),
+            low_port: (low & 0xffff) as u16,
+            high_port: (high & 0xffff) as u16,
             vlans,
             v6: false,
         };
-        (key, if swapped { Side::High } else { Side::Low })
+        (key, if from > to { Side::High } else { Side::Low })
     }
 
     /// The endpoint on one side.
