@@ -90,7 +90,7 @@ impl Sum {
     pub(crate) const fn is_intact(self) -> bool {
         // Folded it is 0xffff; folding keeps the remainder, and makes 0 of nothing but 0. To ask for a remainder of 0
         // is one multiplication.
-        self.0 != 0 && self.0 % 0xffff == 0
+        self.0 != 0 && self.0.is_multiple_of(0xffff)
     }
 }
 
@@ -149,6 +149,17 @@ mod tests {
         #[test]
         fn the_fast_sum_is_the_slow_one(bytes in vec(any::<u8>(), 0..3000)) {
             prop_assert_eq!(u16::from_be_bytes(Sum::default().bytes(&bytes).folded()), naive(&bytes));
+        }
+
+        #[test]
+        fn it_is_intact_where_it_is_all_ones_when_folded(
+            sum in any::<u64>(),
+            near in 0..3_u64,
+        ) {
+            let multiple = sum / 0xffff * 0xffff;
+            for sum in [0, sum, multiple, multiple.saturating_add(near), u64::MAX - near] {
+                prop_assert_eq!(Sum(sum).is_intact(), Sum(sum).folded() == [0xff, 0xff], "{}", sum);
+            }
         }
 
         #[test]
