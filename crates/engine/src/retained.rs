@@ -329,6 +329,9 @@ const SPARE_BYTES_MAX: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::SmallRng;
+    use rand::{Rng, SeedableRng};
+
     use super::*;
 
     fn retained(bytes_max: u64) -> Retained {
@@ -351,6 +354,45 @@ mod tests {
             assert!(kept.is_none());
         }
         assert_eq!(retained.bytes(), 0);
+    }
+
+    /// What is remembered around `at`.
+    fn remembered(retained: &Retained, kept: &Kept, at: Seq) -> (usize, Option<(Copied, Vec<u8>)>) {
+        let mut copy = vec![0; 8000];
+        let copied = |kept: &Retention| kept.check(at - 4000, &mut copy, &retained.key);
+        let copied = kept.as_deref().map(copied);
+        (kept.as_ref().map_or(0, |kept| kept.len()), copied.map(|copied| (copied, copy)))
+    }
+
+    #[test]
+    fn an_answer_comes_to_what_acknowledging_and_recording_come_to() {
+        let mut rng = SmallRng::seed_from_u64(11);
+        let mut exchanged = 0;
+        for bytes_max in [0, 300, 20_000, 1 << 20] {
+            let [mut quick, mut slow] = [retained(bytes_max), retained(bytes_max)];
+            let [mut one, mut other] = [[None, None], [None, None]];
+            let mut next = [Seq(u32::MAX - 500); 2];
+            for _ in 0..3000 {
+                let from = rng.random_range(0..2);
+                let len = if rng.random_bool(0.8) { 1..170 } else { 1..1500 };
+                let fresh = vec![rng.random(); rng.random_range(len)];
+                let late = if rng.random_bool(0.7) { 0 } else { rng.random_range(0..500) };
+                let ack = next[1 - from] - late;
+                let [first, second] = &mut one;
+                let (own, theirs) = if from == 0 { (first, second) } else { (second, first) };
+                exchanged += usize::from(own.is_none() && theirs.is_some());
+                quick.answer(theirs, ack, own, (next[from], &fresh));
+                slow.acknowledged_more(&mut other[1 - from], ack);
+                slow.record_more(&mut other[from], next[from], &fresh);
+                next[from] += u32::try_from(fresh.len()).unwrap();
+                assert_eq!(quick.bytes, slow.bytes);
+                for ((one, other), next) in one.iter().zip(&other).zip(next) {
+                    let expected = remembered(&slow, other, next);
+                    assert_eq!(remembered(&quick, one, next), expected);
+                }
+            }
+        }
+        assert!(exchanged > 1000, "{exchanged}");
     }
 
     #[test]
