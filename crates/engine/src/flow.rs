@@ -60,6 +60,11 @@ pub(crate) struct Flow<F> {
     conflicted: bool,
     /// Bytes of it may have crossed unseen since its last packet.
     bypassed: bool,
+    /// Somebody was told of what has not reached its receiver yet: [`Flow::promise`]. Here, and not asked of `aside`, for
+    /// each packet of the long way asks.
+    promised: bool,
+    /// Which streams are looked at from time to time for they have, or had, a gap: [`Flow::watch_gaps`].
+    watched: PerDirection<bool>,
     /// As the worker last saw it, so that it notices a change.
     pub(crate) recorded: Standing,
     pub(crate) about: Identity,
@@ -141,6 +146,8 @@ impl<F: Frame> Flow<F> {
             sacks: false,
             conflicted: false,
             bypassed: false,
+            promised: false,
+            watched: PerDirection::default(),
             course: Course::Followed,
             aside: None,
             recorded,
@@ -245,7 +252,7 @@ impl<F: Frame> Flow<F> {
         if verdict == Verdict::Accept {
             let sent = direction.reverse();
             let may_ask = self.streams[sent].is_waiting() && !self.is_read_to_the_gap(sent);
-            let before = self.has_promised().then(|| self.received(sent));
+            let before = self.promised.then(|| self.received(sent));
             self.segment(cx, packet, &segment, direction, port, step);
             if may_ask {
                 self.ask_later(cx, sent);

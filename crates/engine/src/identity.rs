@@ -13,18 +13,19 @@ use tollgate_wire::{
 use crate::neighbours::{Neighbour, Neighbours};
 use crate::zombie::Zombie;
 
-/// Ordered so that what every packet reads and writes comes last, from `last_seen` on: 40 bytes.
+/// Ordered so that what every packet reads and writes comes last, from `last_seen` on: 40 bytes; and first what the long
+/// way asks for besides.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Identity {
-    pub(crate) routes: PerDirection<Route>,
-    pub(crate) id: FlowId,
-    /// What has been counted, but for the last packets.
-    pub(crate) settled: PerDirection<Traffic>,
     /// Since a rule refused the connection: what answers and absorbs its stragglers.
     pub(crate) zombie: Option<Box<Zombie>>,
     /// All of its key, where that is over IPv6.
     pub(crate) long_key: Option<Box<FlowKey>>,
+    pub(crate) routes: PerDirection<Route>,
+    pub(crate) id: FlowId,
+    /// What has been counted, but for the last packets.
+    pub(crate) settled: PerDirection<Traffic>,
     pub(crate) tag: u32,
     pub(crate) last_seen: Timestamp,
     pub(crate) recent: PerDirection<Recent>,

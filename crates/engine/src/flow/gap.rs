@@ -13,11 +13,12 @@ use super::{Context, Flow};
 use crate::counters::{Cause, Reason};
 use crate::remedy::{Remedy, Trouble};
 
-/// Where a stream stood when it was last found to move on, with a gap before what waits.
+/// Where a stream stood when it was last found to move on, with a gap before what waits; nothing of one that is not
+/// [watched](Flow::watched).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stall {
     edge: Seq,
-    /// In [`moment`]s, since 0 is none.
+    /// In [`moment`]s.
     since: u32,
 }
 
@@ -29,9 +30,10 @@ impl<F: Frame> Flow<F> {
         let mut begins = false;
         for direction in Direction::BOTH {
             let stream = &self.streams[direction];
-            let stall = &mut self.aside.get_or_insert_default().stalls[direction];
-            if stream.is_waiting() && stall.since == 0 {
-                *stall = Stall { edge: stream.next(), since: moment(now) };
+            if stream.is_waiting() && !self.watched[direction] {
+                let stall = Stall { edge: stream.next(), since: moment(now) };
+                self.aside_mut().stalls[direction] = stall;
+                self.watched[direction] = true;
                 begins = true;
             }
         }
@@ -47,13 +49,14 @@ impl<F: Frame> Flow<F> {
     ) -> bool {
         let mut remains = false;
         for direction in Direction::BOTH {
-            let (stream, Some(aside)) = (&self.streams[direction], &mut self.aside) else { break };
-            let stall = &mut aside.stalls[direction];
-            if stall.since == 0 {
+            if !self.watched[direction] {
                 continue;
             }
+            let (stream, Some(aside)) = (&self.streams[direction], &mut self.aside) else { break };
+            let stall = &mut aside.stalls[direction];
             if !stream.is_waiting() {
                 *stall = Stall::default();
+                self.watched[direction] = false;
             } else if stall.edge != stream.next() {
                 *stall = Stall { edge: stream.next(), since: moment(cx.now) };
             } else if moment(cx.now).wrapping_sub(stall.since) >= max_ms {
@@ -83,10 +86,11 @@ impl<F: Frame> Flow<F> {
         if let Some(aside) = &mut self.aside {
             aside.stalls[direction] = Stall::default();
         }
+        self.watched[direction] = false;
     }
 }
 
-/// Milliseconds, never 0; they wrap after seven weeks and are only subtracted.
+/// Milliseconds; they wrap after seven weeks and are only subtracted.
 fn moment(now: Timestamp) -> u32 {
-    u32::try_from((now.nanos() / 1_000_000) & u64::from(u32::MAX)).unwrap_or(0).max(1)
+    u32::try_from((now.nanos() / 1_000_000) & u64::from(u32::MAX)).unwrap_or(0)
 }

@@ -10,7 +10,7 @@ use tollgate_link::{Frame, Link};
 use tollgate_tcp::Segment;
 use tollgate_wire::{Direction, Flags, Seq};
 
-use super::{Aside, Context, Flow};
+use super::{Context, Flow};
 
 /// What was promised of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +34,7 @@ impl<F: Frame> Flow<F> {
             recovers: None,
         });
         (promise.start, promise.end) = (promise.start.min(start), promise.end.max(end));
-    }
-
-    pub(super) fn has_promised(&self) -> bool {
-        let promised =
-            |aside: &Aside| Direction::BOTH.iter().any(|&way| aside.promises[way].is_some());
-        self.aside().is_some_and(promised)
+        self.promised = true;
     }
 
     /// The number up to which the receiver of `direction` has everything, as it counts.
@@ -69,6 +64,7 @@ impl<F: Frame> Flow<F> {
         let Some(promise) = &mut aside.promises[direction] else { return };
         if settled.at_or_after(promise.end) {
             aside.promises[direction] = None;
+            self.promised = aside.promises[direction.reverse()].is_some();
             return;
         }
         let moved = received.after(before);
