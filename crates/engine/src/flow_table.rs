@@ -54,6 +54,17 @@ pub struct FlowTable<T> {
     hasher: RandomState,
 }
 
+/// What is known before a key is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreseen {
+    /// It is probably the record of this number.
+    Number(u32),
+    /// There is none, for certain, until another is [opened](FlowTable::open).
+    Nothing,
+    /// It is to be looked for.
+    Unknown,
+}
+
 /// Why a record was not taken in; it is given back.
 #[derive(Debug)]
 pub enum Refused<T> {
@@ -90,12 +101,16 @@ impl<T: Keyed> FlowTable<T> {
         black_box(self.bucket(place.first).numbers[0]);
     }
 
-    /// The number of the record that `hash` probably belongs to; its buckets should have been touched a while ago.
+    /// What [`FlowTable::find`] will probably find; its buckets should have been touched a while ago.
     #[inline]
-    pub fn foresee(&self, hash: u64) -> Option<u32> {
+    pub fn foresee(&self, hash: u64) -> Foreseen {
         let place = Place::of(hash);
         let first = self.bucket(place.first).hits(place.tag).next();
-        first.or_else(|| self.bucket(place.second).hits(place.tag).next())
+        match first.or_else(|| self.bucket(place.second).hits(place.tag).next()) {
+            Some(number) => Foreseen::Number(number),
+            None if self.stash.is_empty() => Foreseen::Nothing,
+            None => Foreseen::Unknown,
+        }
     }
 
     /// Loads the lines of a record that a packet needs.
@@ -148,6 +163,7 @@ impl<T: Keyed> FlowTable<T> {
     /// # Errors
     ///
     /// The record comes back with the bound that was reached.
+    #[inline]
     pub fn open(&mut self, hash: u64, record: T) -> Result<u32, Refused<T>> {
         debug_assert_eq!(hash, self.hash(&record.key()));
         debug_assert_eq!(self.find(hash, &record.key()), None);
@@ -162,6 +178,7 @@ impl<T: Keyed> FlowTable<T> {
     }
 
     /// Takes a record out.
+    #[inline]
     pub fn close(&mut self, number: u32) -> Option<T> {
         let hash = self.hash(&self.records.get(number)?.key());
         let place = Place::of(hash);
@@ -528,8 +545,13 @@ mod tests {
                 let key = key(number);
                 let hash = table.hash(&key);
                 table.touch_buckets(hash);
-                table.touch_record(hash);
+                let foreseen = table.foresee(hash);
                 let found = table.find(hash, &key);
+                match foreseen {
+                    Foreseen::Number(number) => table.touch(number),
+                    Foreseen::Nothing => prop_assert_eq!(found, None),
+                    Foreseen::Unknown => {}
+                }
                 prop_assert_eq!(found, oracle.get(&number).copied());
                 match (found, open) {
                     (None, true) => match table.open(hash, Record(key, number)) {

@@ -45,7 +45,7 @@ mod zombie;
 pub use config::{Config, FastOpen, Follow, Midstream, OtherTraffic, Sharding, Shunt};
 pub use counters::{Cause, Counters, PortCounters, Reason};
 pub use edit_counters::EditCounters;
-pub use flow_table::{FlowTable, Keyed, Refused};
+pub use flow_table::{FlowTable, Foreseen, Keyed, Refused};
 pub use mesh::{Mesh, mesh};
 pub use metrics::Metric;
 pub use remedy::{Remedies, Remedy, Trouble};

@@ -22,6 +22,7 @@ impl<T> Slab<T> {
     }
 
     /// Keeps a value and gives its number, or the value back if there is no room.
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Result<u32, T> {
         if let Some(number) = self.free.pop() {
             if let Some(entry) = self.entries.get_mut(number as usize) {
@@ -38,6 +39,7 @@ impl<T> Slab<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, number: u32) -> Option<T> {
         let value = self.entries.get_mut(number as usize)?.take()?;
         self.free.push(number);

@@ -6,7 +6,7 @@ use ahash::RandomState;
 use arrayvec::ArrayVec;
 use tollgate_wire::{FlowKey, Timestamp};
 
-use crate::flow_table::{FlowTable, Keyed, Refused};
+use crate::flow_table::{FlowTable, Foreseen, Keyed, Refused};
 use crate::wheel::Wheel;
 
 /// Timers that are looked at in a turn. A guess: they should cost no more than its packets.
@@ -34,7 +34,7 @@ impl<T: Keyed> Store<T> {
     }
 
     #[inline]
-    pub(crate) fn foresee(&self, hash: u64) -> Option<u32> {
+    pub(crate) fn foresee(&self, hash: u64) -> Foreseen {
         self.table.foresee(hash)
     }
 
@@ -78,6 +78,7 @@ impl<T: Keyed> Store<T> {
     }
 
     /// Takes a record in, to be looked at after `timeout`.
+    #[inline]
     pub(crate) fn open(
         &mut self,
         hash: u64,
@@ -95,6 +96,7 @@ impl<T: Keyed> Store<T> {
     }
 
     /// Takes a record and its timer away.
+    #[inline]
     pub(crate) fn close(&mut self, number: u32) -> Option<T> {
         self.wheel.disarm(number);
         self.table.close(number)

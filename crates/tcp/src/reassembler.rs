@@ -205,14 +205,19 @@ impl<B: Payload> Reassembler<B> {
     /// waits already decides over `gap`, so that all that waits behind one gap waits in one way.
     pub fn push(&mut self, seq: Seq, fin: bool, buffer: B, gap: Gap, limits: &Limits) -> Push<B> {
         let len = length(&buffer);
-        if seq == self.next && !fin && len > 0 && self.waiting.is_none() && !self.finished {
+        if seq == self.next && (fin || len > 0) && self.is_plain() {
             self.append(len);
+            if fin {
+                self.next += 1;
+                self.position += 1;
+                self.finished = true;
+            }
             return Push::Ready(Ready {
                 buffer,
                 fresh: 0..len,
-                fin: false,
+                fin,
                 keep: len,
-                keep_fin: false,
+                keep_fin: fin,
                 rewritten: false,
             });
         }

@@ -142,10 +142,13 @@ impl HalfOpens {
     }
 
     fn clear_desk(&mut self) {
-        if let Some((number, record)) = self.desk.take()
-            && let Some(entry) = self.store.get_mut(number)
-        {
-            *entry = Entry::of(record);
+        let Some((number, record)) = &self.desk else { return };
+        let Some(entry) = self.store.get_mut(*number) else { return };
+        if let Some(short) = Short::of(record) {
+            *entry = Entry::Short(short);
+            self.desk = None;
+        } else if let Some((_, record)) = self.desk.take() {
+            *entry = Entry::Long(Box::new(record));
         }
     }
 }

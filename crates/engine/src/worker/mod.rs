@@ -20,6 +20,7 @@ use crate::buffer::Buffer;
 use crate::config::Config;
 use crate::counters::{Cause, Counters, Reason};
 use crate::flow::{Context, Flow};
+use crate::flow_table::Foreseen;
 use crate::fragments::Fragments;
 use crate::half_open::{HalfOpens, Lots};
 use crate::held::HeldTotal;
@@ -64,8 +65,10 @@ pub struct Worker<L: Link, P> {
     // Scratch, empty between turns; here so that no turn allocates.
     frames: Vec<L::Frame>,
     arrivals: Vec<Arrival<L::Frame>>,
-    /// The numbers of the flows that they probably belong to.
-    foreseen: Vec<Option<u32>>,
+    /// The flows that they probably belong to.
+    foreseen: Vec<Foreseen>,
+    /// No flow was opened since.
+    foreseen_holds: bool,
     notices: Vec<Notice<L::Frame>>,
     handed: Vec<(L::Frame, Port)>,
     /// What has still to be done with frames that rules look at one by one; the newest is the next.
@@ -164,6 +167,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
             frames: Vec::with_capacity(batch),
             arrivals: Vec::with_capacity(arrivals),
             foreseen: Vec::with_capacity(arrivals),
+            foreseen_holds: false,
             notices: Vec::with_capacity(arrivals),
             handed: Vec::with_capacity(arrivals),
             pending: Vec::new(),

@@ -8,6 +8,7 @@ use super::icmp::Notice;
 use super::{Arrival, Worker};
 use crate::config::Sharding;
 use crate::counters::{Cause, Reason};
+use crate::flow_table::Foreseen;
 use crate::mesh::Message;
 use crate::rules::FrameEvent;
 
@@ -151,12 +152,17 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let foresee = |arrival: &Arrival<L::Frame>| self.flows.foresee(arrival.hash);
         self.foreseen.clear();
         self.foreseen.extend(self.arrivals.iter().map(foresee));
-        for number in self.foreseen.iter().flatten() {
-            self.flows.touch(*number);
+        self.foreseen_holds = true;
+        for foreseen in &self.foreseen {
+            if let Foreseen::Number(number) = *foreseen {
+                self.flows.touch(number);
+            }
         }
         if self.rules.wants_data() {
-            for number in self.foreseen.iter().flatten() {
-                self.flows.touch_for_readers(*number);
+            for foreseen in &self.foreseen {
+                if let Foreseen::Number(number) = *foreseen {
+                    self.flows.touch_for_readers(number);
+                }
             }
         }
     }

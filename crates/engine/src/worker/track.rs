@@ -10,6 +10,7 @@ use super::{Arrival, Worker, split};
 use crate::config::Midstream;
 use crate::counters::{Cause, Reason};
 use crate::flow::{Flow, is_followable};
+use crate::flow_table::Foreseen;
 use crate::identity::{Identity, Standing};
 
 impl<L: Link, P: Policy> Worker<L, P> {
@@ -23,9 +24,10 @@ impl<L: Link, P: Policy> Worker<L, P> {
                 if !self.notices.is_empty() {
                     self.notices_before(number, now);
                 }
-                let foreseen = self.foreseen.get(number).copied().flatten();
+                let foreseen = self.foreseen.get(number).copied().unwrap_or(Foreseen::Unknown);
                 self.packet(arrival, foreseen, now);
             }
+            self.foreseen.clear();
             self.notices_before(usize::MAX, now);
             if !one_by_one || !self.next_arrival(now) {
                 break;
@@ -35,11 +37,14 @@ impl<L: Link, P: Policy> Worker<L, P> {
         self.arrivals = arrivals;
     }
 
-    /// `foreseen` is the number of the flow that it probably belongs to.
-    fn packet(&mut self, arrival: Arrival<L::Frame>, foreseen: Option<u32>, now: Timestamp) {
+    fn packet(&mut self, arrival: Arrival<L::Frame>, foreseen: Foreseen, now: Timestamp) {
         let key = &arrival.packet.headers().key;
-        let foreseen = foreseen.filter(|&number| self.flows.is(number, key));
-        if let Some(number) = foreseen.or_else(|| self.flows.find(arrival.hash, key)) {
+        let found = match foreseen {
+            Foreseen::Number(number) if self.flows.is(number, key) => Some(number),
+            Foreseen::Nothing if self.foreseen_holds => None,
+            _ => self.flows.find(arrival.hash, key),
+        };
+        if let Some(number) = found {
             match self.short_way(number, &arrival.packet, now) {
                 Some(Verdict::Accept) => self.ports.forward(arrival.packet, arrival.port.peer()),
                 Some(Verdict::Shunt) => {
@@ -138,17 +143,17 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     fn settle_anew(&mut self, number: u32, before: Standing, standing: Standing, now: Timestamp) {
         // As soon as under pressure, which may come at any time.
-        let timeouts = self.pressed;
+        let [timeout, old] = [standing, before].map(|standing| standing.timeout(&self.pressed));
         let (flows, mut context) = split(self, now);
         let Some(flow) = flows.get_mut(number) else { return };
         if standing == Standing::Live(State::TimeWait) {
             // Haka tells the end here, not when the entry goes.
             flow.end(&mut context, Phase::Closed);
         }
-        let deadline = flow.deadline(&timeouts);
         if let Some(again) = flow.next_farewell() {
             flows.arm(number, again, now);
-        } else if standing.timeout(&timeouts) < before.timeout(&timeouts) {
+        } else if timeout < old {
+            let deadline = flow.about.last_seen + timeout;
             flows.arm(number, deadline, now);
         }
         self.count_standing(Some(before), Some(standing));
@@ -182,6 +187,7 @@ impl<L: Link, P: Policy> Worker<L, P> {
         let standing = flow.recorded;
         let timeout = standing.timeout(&self.pressed);
         let number = self.flows.open(hash, flow, timeout, now)?;
+        self.foreseen_holds = false;
         self.count_standing(None, Some(standing));
         Ok(number)
     }
