@@ -576,3 +576,23 @@ fn bodies_that_nobody_listens_to_are_not_looked_at() {
     assert_eq!(pair.said()[1], "response\tHTTP/1.1\t200\tTwo\t/a?b=c");
     assert_eq!(pair.over, None);
 }
+
+#[test]
+fn a_body_that_nobody_sees_ends_its_response() {
+    let rules = "local http = require('protocol/http') http.install_tcp_rule(80)
+        haka.rule{ hook = http.events.response, eval = function(http, response) print(response.status, http.request.uri) end }";
+    let mut pair = Pair::new(rules);
+    for (asked, status) in [(1, 200), (2, 404), (3, 200)] {
+        pair.up(&format!("GET /{asked} HTTP/1.1\r\n\r\n"));
+        pair.down(&format!("HTTP/1.1 {status} X\r\nContent-Length: 5\r\n\r\n"));
+        // All of it, in segments of its own.
+        pair.down("hel");
+        pair.down("lo");
+        assert_eq!(pair.said(), [format!("{status}\t/{asked}")]);
+    }
+    // What answers HEAD has no body, whatever it says: it is not taken for the answer to what was asked before.
+    pair.up("HEAD /4 HTTP/1.1\r\n\r\nGET /5 HTTP/1.1\r\n\r\n");
+    pair.down("HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\nHTTP/1.1 204 X\r\n\r\n");
+    assert_eq!(pair.said(), ["200\t/4", "204\t/5"]);
+    assert_eq!(pair.over, None);
+}
