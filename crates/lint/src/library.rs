@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::types::{self, Signature, Type};
+use crate::types::{self, Mark, Signature, Type};
 
 /// One file of annotations, by its place in the library.
 pub type File = (&'static str, &'static str);
@@ -158,6 +158,7 @@ impl Library {
                 returns: all(&signature.returns),
                 generics: signature.generics.clone(),
                 environment: signature.environment.clone(),
+                declared: signature.declared,
             })),
             Type::Any | Type::Plain => kind.clone(),
         }
@@ -332,6 +333,11 @@ impl<'a> Reader<'a> {
             parameters.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != "...");
         signature.parameters =
             names.map(|name| kinds.get(name).cloned().unwrap_or(Type::Any)).collect();
+        signature.declared = match name.rfind([':', '.']).map(|at| name.as_bytes().get(at)) {
+            Some(Some(b':')) => Some(Mark::Colon),
+            Some(_) => Some(Mark::Dot),
+            None => None,
+        };
         self.name(&name.replace(':', "."), Type::Function(Rc::new(signature)))
     }
 

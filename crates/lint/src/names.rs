@@ -11,13 +11,15 @@ pub(crate) struct Names {
     pub(crate) globals: BTreeMap<String, usize>,
     /// Fields, of whatever: a name that is one somewhere may be one elsewhere.
     pub(crate) fields: BTreeSet<String>,
+    /// Whether a dissector of ours is put to work: by `install_tcp_rule`, `install_udp_rule` or `dissect`.
+    pub(crate) installs: bool,
     /// Whether the files are all there are, and no name is made up while they run.
     pub(crate) is_whole: bool,
 }
 
 impl Names {
     pub(crate) const fn new(is_whole: bool) -> Self {
-        Self { globals: BTreeMap::new(), fields: BTreeSet::new(), is_whole }
+        Self { globals: BTreeMap::new(), fields: BTreeSet::new(), installs: false, is_whole }
     }
 
     /// Adds those of one more file.
@@ -76,13 +78,20 @@ impl Names {
             // By it a script may set what it likes.
             Expr::Global(name) if name.text == "_G" => self.is_whole = false,
             Expr::Global(_) | Expr::Local(_) | Expr::Plain | Expr::True | Expr::Text(_) => {}
-            Expr::Field(of, _) => self.expr(of),
-            Expr::Index(one, other) | Expr::And(one, other) | Expr::Or(one, other) => {
+            Expr::Field(of, name) => {
+                self.installs |= INSTALLS.contains(&name.text.as_str());
+                self.expr(of);
+            }
+            Expr::Index(one, other)
+            | Expr::And(one, other)
+            | Expr::Or(one, other)
+            | Expr::Same(one, other, _) => {
                 self.expr(one);
                 self.expr(other);
             }
             Expr::Call(call) => {
-                let Call { callee, arguments, .. } = &**call;
+                let Call { callee, arguments, method } = &**call;
+                self.installs |= method.iter().any(|name| INSTALLS.contains(&name.text.as_str()));
                 self.expr(callee);
                 self.all(arguments);
                 if let (Expr::Global(name), [_, Expr::Text(field), ..]) =
@@ -112,3 +121,5 @@ impl Names {
         }
     }
 }
+
+const INSTALLS: [&str; 3] = ["install_tcp_rule", "install_udp_rule", "dissect"];

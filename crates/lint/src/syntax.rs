@@ -63,6 +63,8 @@ pub(crate) enum Expr {
     Table(Vec<Entry>),
     And(Box<Self>, Box<Self>),
     Or(Box<Self>, Box<Self>),
+    /// Whether two values are the same, or are not; and where it is asked.
+    Same(Box<Self>, Box<Self>, usize),
     /// Any other operator; whether it makes a string.
     Operation(Vec<Self>, bool),
 }

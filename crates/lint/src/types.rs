@@ -25,6 +25,15 @@ pub(crate) struct Signature {
     pub(crate) generics: Vec<String>,
     /// The class whose fields are globals within a function that is given to it.
     pub(crate) environment: Option<String>,
+    /// What stands before the name, if it was declared with one.
+    pub(crate) declared: Option<Mark>,
+}
+
+/// How a function is declared, and called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Dot,
+    Colon,
 }
 
 impl Type {
@@ -76,6 +85,7 @@ impl Type {
                 returns: all(&signature.returns),
                 generics: signature.generics.clone(),
                 environment: signature.environment.clone(),
+                declared: signature.declared,
             })),
             Self::Any | Self::Plain => self.clone(),
         }

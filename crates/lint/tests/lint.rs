@@ -54,12 +54,12 @@ fn fields_that_what_a_rule_gets_does_not_have_are_found() {
             "F2: vbuffer.Iterator has no 'asstring' / F2: vbuffer.Part has no 'ersae'; did you mean erase",
         ),
         (
-            "local http = require('protocol/http')\nhaka.rule{ hook = http.events.request, eval = function(http, req)\n print(req.header['Host'], http.flow.srcprt, req.split_uri.hots) end }",
+            "local http = require('protocol/http') http.install_tcp_rule(80)\nhaka.rule{ hook = http.events.request, eval = function(http, req)\n print(req.header['Host'], http.flow.srcprt, req.split_uri.hots) end }",
             "W3: nothing sets 'header' of http.Request: it is nil; did you mean headers / \
              W3: nothing sets 'srcprt' of haka.Flow: it is nil; did you mean srcport / F3: http.Uri has no 'hots'; did you mean host",
         ),
         (
-            "haka.rule{ hook = dns.events.query, eval = function(dns, query)\n for _, q in ipairs(query.question) do print(q.nane) end end }",
+            "dns.install_udp_rule(53) haka.rule{ hook = dns.events.query, eval = function(dns, query)\n for _, q in ipairs(query.question) do print(q.nane) end end }",
             "F2: dns.Record has no 'nane'; did you mean name",
         ),
         (
@@ -273,4 +273,81 @@ fn nothing_is_said_of_the_examples_in_the_documents() {
         }
     }
     assert!(count > 50, "{count}");
+}
+
+#[test]
+fn a_dot_for_a_colon_and_a_colon_for_a_dot_are_found() {
+    let rule = |eval: &str| {
+        format!(
+            "haka.rule{{ hook = tcp_connection.events.receive_data, eval = function(flow, data)\n {eval} end }}"
+        )
+    };
+    for (eval, expected) in [
+        ("flow.drop()", "F2: 'drop' is a method: call it with a colon, as in it:drop(…)"),
+        ("data.sub(1, 2)", "F2: 'sub' is a method: call it with a colon, as in it:sub(…)"),
+        ("flow.drop(flow) flow.drop(unpack{ flow }) local f = flow f.drop(f)", ""),
+        (
+            "print(ipv4:addr('1.2.3.4'))",
+            "F2: 'addr' is no method: call it with a dot, as in ipv4.addr(…)",
+        ),
+        ("haka.log('x') print(('x'):rep(3), data:sub(1):asstring():upper())", ""),
+        ("local net = ipv4.network('10.0.0.0/8') print(net.contains(flow.srcip))", ""),
+        (
+            "local net = ipv4.network('10.0.0.0/8') print(net.contains('10.0.0.1'))",
+            "F2: 'contains' is a method: call it with a colon, as in it:contains(…)",
+        ),
+    ] {
+        assert_eq!(told(&rule(eval)).join(" / "), expected, "{eval}");
+    }
+}
+
+#[test]
+fn a_comparison_that_is_never_true_is_told_with_what_is_meant() {
+    let rule = |eval: &str| {
+        format!(
+            "haka.rule{{ hook = tcp_connection.events.receive_data, eval = function(flow, data)\n {eval} end }}"
+        )
+    };
+    for (eval, expected) in [
+        (
+            "if flow.srcip == '10.0.0.1' then flow:drop() end",
+            "W2: 'srcip' is never equal to a text; compare it with ipv4.addr(\"10.0.0.1\")",
+        ),
+        (
+            "return 'fd00::/8' ~= flow.dstip",
+            "W2: 'dstip' is never equal to a text; ask ipv6.network(\"fd00::/8\"):contains(it)",
+        ),
+        (
+            "if flow.dstport == '80' then flow:drop() end",
+            "W2: 'dstport' is never equal to a text; compare it with 80",
+        ),
+        (
+            "if data == 'bad' then flow:drop() end",
+            "W2: this is never equal to a text; compare its asstring()",
+        ),
+        ("local x = 'a' return data:asstring() == 'bad' and flow.name == 'x' and x == 'b'", ""),
+        (
+            "return flow.srcip == ipv4.addr('10.0.0.1') and flow.dstport == 80 and tostring(flow.srcip) == '10.0.0.1'",
+            "",
+        ),
+    ] {
+        assert_eq!(told(&rule(eval)).join(" / "), expected, "{eval}");
+    }
+}
+
+#[test]
+fn an_event_of_a_dissector_that_reads_nothing_is_told() {
+    let rule = "haka.rule{ hook = http.events.request, eval = function(http, req) end }";
+    let told_of = "nothing raises http.events.request: there is no http.install_tcp_rule(80), or http.dissect(flow) as a connection begins";
+    assert_eq!(told(rule), [format!("W1: {told_of}")]);
+    for good in [
+        "http.install_tcp_rule(80)",
+        "haka.rule{ hook = tcp_connection.events.new_connection, eval = function(flow) http.dissect(flow) end }",
+        "local dissect = http.dissect",
+    ] {
+        assert_eq!(told(&format!("{rule}\n{good}")), [""; 0], "{good}");
+    }
+    let dns = "haka.rule{ hook = dns.events.query, eval = function() end }";
+    assert_eq!(told(dns).len(), 1);
+    assert_eq!(told(&format!("{dns} dns.install_udp_rule(53)")), [""; 0]);
 }

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::native::suggest;
+
 /// One thing that is wrong with a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -71,7 +73,10 @@ pub(crate) enum FailureKind {
 }
 
 /// What Lua says when calls are nested too deeply.
-const OVERFLOW: &str = "stack overflow";
+pub(crate) const OVERFLOW: &str = "stack overflow";
+
+/// What a method says that was called without its object.
+const DOT: &str = "a method is called with a colon, as in object:method(), and here it was a dot";
 
 /// What Lua says when an error could not be made text: its `__tostring` has failed.
 pub(crate) const UNTOLD: &str = "error in error handling";
@@ -101,6 +106,7 @@ impl Failure {
         };
         let mut failure = Self::new(kind, &message, &traceback);
         failure.place();
+        failure.hint();
         if kind == FailureKind::Memory {
             "the rules' memory is exhausted".clone_into(&mut failure.message);
         }
@@ -111,6 +117,7 @@ impl Failure {
     /// the interpreter names no line at all.
     pub(crate) fn place(&mut self) {
         let message = match strip_location(&self.message, PRELUDE) {
+            Some((_, message)) if message.starts_with("attempt to index local 'self'") => DOT,
             Some((_, message)) => message,
             None if self.message == OVERFLOW => OVERFLOW,
             None => return,
@@ -121,6 +128,20 @@ impl Failure {
             (Some(file), Some(Ok(line))) => format!("{file}:{line}: {message}"),
             _ => message.to_owned(),
         };
+    }
+
+    /// Says the way out where a global is asked for that scripts do not have.
+    fn hint(&mut self) {
+        let asked =
+            self.message.split_once(" global '").and_then(|(_, rest)| rest.split_once('\''));
+        let Some((name, " (a nil value)")) = asked else { return };
+        if SHUT.contains(&name) {
+            self.message.push_str("; ");
+            self.message.push_str(NO_DOORS);
+        } else if let Some(near) = suggest(name, GLOBALS.map(str::to_owned).to_vec()) {
+            self.message.push_str("; did you mean ");
+            self.message.push_str(&near);
+        }
     }
 
     /// Message and traceback in one text.
@@ -146,6 +167,46 @@ impl Failure {
         Fault { file: file.to_owned(), line, message }
     }
 }
+
+/// What Lua has and scripts have not.
+const SHUT: [&str; 13] = [
+    "io",
+    "os",
+    "package",
+    "ffi",
+    "jit",
+    "load",
+    "loadstring",
+    "loadfile",
+    "dofile",
+    "module",
+    "getfenv",
+    "setfenv",
+    "newproxy",
+];
+const NO_DOORS: &str = "scripts have no files, processes or code but their own: print() writes, require() reads the \
+    modules beside the script, haka.network_time() knows the time";
+
+/// What scripts ask for most.
+const GLOBALS: [&str; 17] = [
+    "haka",
+    "raw",
+    "ipv4",
+    "ipv6",
+    "tcp",
+    "udp",
+    "icmp",
+    "tcp_connection",
+    "udp_connection",
+    "dns",
+    "http",
+    "print",
+    "require",
+    "string",
+    "table",
+    "tostring",
+    "ipairs",
+];
 
 /// `chunk:12: text` into 12 and text.
 fn strip_location<'a>(text: &'a str, chunk: &str) -> Option<(usize, &'a str)> {

@@ -7,7 +7,7 @@ use tollgate_policy::{Interest, Log, Report};
 
 use crate::edits::{EDITS, INJECTS};
 use crate::event::Shared;
-use crate::fault::{Failure, LoadError, PRELUDE, UNTOLD};
+use crate::fault::{Failure, LoadError, OVERFLOW, PRELUDE, UNTOLD};
 use crate::load::{OnRuleError, Settings};
 use crate::source::Source;
 use crate::{limits, native, sandbox};
@@ -112,6 +112,7 @@ pub(crate) struct Dispatch {
     pub(crate) at: Function,
     /// Where a rule of packets has failed: the section of the log, and what to put before the message.
     pub(crate) place: Function,
+    pub(crate) begins: Function,
 }
 
 impl State {
@@ -212,6 +213,7 @@ impl State {
             forget: doors.get("forget")?,
             at: doors.get("at")?,
             place: doors.get("place")?,
+            begins: doors.get("begins")?,
         };
         Ok(Self {
             lua,
@@ -234,7 +236,13 @@ impl State {
 
     /// What failed, of an error that came out of a dispatch.
     pub(crate) fn failure(&self, error: &mlua::Error) -> Failure {
-        failure(&self.lua, &self.shared, error)
+        let mut failure = failure(&self.lua, &self.shared, error);
+        // On a full stack there may have been no room to look where it is.
+        if failure.message == OVERFLOW {
+            let begins: String = self.dispatch.begins.call(()).unwrap_or_default();
+            failure.message.insert_str(0, &begins);
+        }
+        failure
     }
 }
 

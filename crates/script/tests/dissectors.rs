@@ -104,7 +104,7 @@ fn a_dissector_without_anything_to_do_says_so() {
     assert_eq!(scene.data(&[b"ab"], false), Verdict::Drop);
     assert_eq!(
         scene.said()[1],
-        "error tcp: raw: neither receive_streamed nor a state machine is defined"
+        "error tcp: raw: neither the method receive_streamed nor a state machine is defined: a method is a function Class.method:receive_streamed(iter, direction)"
     );
 }
 

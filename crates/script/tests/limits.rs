@@ -284,6 +284,29 @@ fn flows_that_have_ended_leave_nothing_behind() {
 }
 
 #[test]
+fn a_full_stack_is_told_with_the_rule_that_filled_it_wherever_that_happens() {
+    // How much of the stack is left when it is full depends on what was called before.
+    for parameters in ["", "flow", "flow, a", "flow, a, b", "flow, a, b, c"] {
+        for (hook, body) in
+            [("new_connection", ""), ("receive_data", ""), ("receive_data", "data[1] = 1")]
+        {
+            let mut scene = Scene::new(&format!(
+                "haka.rule{{ hook = tcp_connection.events.{hook}, eval = function({parameters})
+                    local function f() return 1 + f() end f() {body} end }}"
+            ));
+            let verdict = scene.open().max(scene.data(&[b"x"], false));
+            assert_eq!(verdict, Verdict::Drop, "{hook} {parameters}");
+            let first = scene.said().remove(0);
+            assert!(
+                first == "error tcp: test.lua:2: stack overflow"
+                    || first == "error tcp: test.lua:1: stack overflow",
+                "{hook} {parameters}: {first}"
+            );
+        }
+    }
+}
+
+#[test]
 fn an_error_that_names_no_line_is_told_with_one() {
     for (body, said) in [
         ("local function f() return 1 + f() end f()", "test.lua:2: stack overflow"),

@@ -6,7 +6,7 @@ mod common;
 use std::io::Write;
 use std::path::Path;
 
-use common::load;
+use common::{Scene, load};
 use tollgate_script::{Limits, Rules, Settings};
 
 /// The faults as text, one line each (tracebacks are cut).
@@ -76,7 +76,10 @@ fn errors_of_the_library_name_the_scripts_line() {
     for (text, wanted) in [
         ("\nipv4.network('10.0.0.0/33')", "ipv4.network: a mask of 0 to 32 bits expected"),
         ("\nipv4.network('10.0.0/8')", "ipv4.network: '10.0.0' is no IPv4 address"),
-        ("\nipv4.addr('fd00::1')", "ipv4.addr: 'fd00::1' is no IPv4 address"),
+        (
+            "\nipv4.addr('fd00::1')",
+            "ipv4.addr: 'fd00::1' is no IPv4 address: that is what ipv6.addr is for",
+        ),
         ("\nipv4.addr(1, 2, 3, 256)", "ipv4.addr: four numbers from 0 to 255 expected"),
         (
             "\nrequire('protocol/tpc')",
@@ -176,7 +179,7 @@ fn rules_cross_threads() {
 
 #[test]
 fn a_script_that_redefines_lua_confuses_only_itself() {
-    let mut scene = common::Scene::new(
+    let mut scene = Scene::new(
         "local say, _G = print, _G
         haka.rule{ hook = tcp_connection.events.receive_data, options = { streamed = true },
             eval = function(flow, iter) say(flow.srcip, iter:sub(2):asstring()) flow:drop() end }
@@ -184,7 +187,7 @@ fn a_script_that_redefines_lua_confuses_only_itself() {
     );
     assert_eq!(scene.data(&[b"abc"], false), tollgate_policy::Verdict::Drop);
     assert_eq!(scene.said(), ["198.18.0.1\tab"]);
-    let mut scene = common::Scene::new(
+    let mut scene = Scene::new(
         "for _, library in ipairs{ string, table, math, bit, coroutine } do
             for name in pairs(library) do library[name] = function() error('mine') end end
         end
@@ -206,4 +209,45 @@ fn a_script_follows_connections_if_it_says_so() {
     assert!(follows("require('protocol/http')"));
     assert!(follows("haka.rule{ hook = tcp.events.receive_data, eval = print }"));
     assert!(follows("http.install_tcp_rule(80)"));
+}
+
+#[test]
+fn what_is_asked_for_in_vain_is_told_with_the_way_out() {
+    let said = |text: &str| load(text).map(|_| ()).unwrap_err().to_string();
+    for (text, wanted) in [
+        (
+            "tcp_connections.events.x()",
+            "test.lua:1: attempt to index global 'tcp_connections' (a nil value); did you mean tcp_connection",
+        ),
+        ("pirnt('x')", "(a nil value); did you mean print"),
+        (
+            "io.open('x')",
+            "attempt to index global 'io' (a nil value); scripts have no files, processes or code but their own",
+        ),
+        ("loadstring('x')", "scripts have no files"),
+        (
+            "haka.log.warning('%d', 'x')",
+            "test.lua:1: haka.log: bad argument #2 to 'format' (number expected, got string)",
+        ),
+        (
+            "ipv4.network('fd00::/8')",
+            "'fd00::' is no IPv4 address: that is what ipv6.network is for",
+        ),
+        ("ipv6.addr('10.0.0.1')", "'10.0.0.1' is no IPv6 address: that is what ipv4.addr is for"),
+        (
+            "haka.vbuffer_from('x').sub(1)",
+            "test.lua:1: a method is called with a colon, as in object:method(), and here it was a dot",
+        ),
+        ("nobody.knows = 1", "test.lua:1: attempt to index global 'nobody' (a nil value)\n"),
+    ] {
+        assert!(said(text).contains(wanted), "{text}: {}", said(text));
+    }
+    let mut scene = Scene::new(
+        "haka.rule{ hook = tcp_connection.events.new_connection, eval = function(flow) flow.drop() end }",
+    );
+    scene.open();
+    assert!(
+        scene.said()[0]
+            .starts_with("error tcp: test.lua:1: flow.drop: call it with a colon, as flow:drop()")
+    );
 }

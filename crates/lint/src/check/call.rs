@@ -3,7 +3,7 @@ use std::rc::Rc;
 use super::{Checker, Use};
 use crate::suggestion;
 use crate::syntax::{Call, Entry, Expr};
-use crate::types::{Signature, Type};
+use crate::types::{Mark, Signature, Type};
 
 /// What a group's `continue` gets: what the rule returned, then what the event gives.
 const GROUP: (&str, &str) = ("haka.RuleGroup", "continue");
@@ -13,16 +13,27 @@ const ITERATOR: &str = "vbuffer.Iterator";
 impl Checker<'_> {
     /// The types of what a call gives.
     pub(super) fn call(&mut self, call: &Call) -> Vec<Type> {
-        let callee = self.needed(&call.callee);
-        let called = match &call.method {
-            Some(name) => self.field(&callee, name, Use::Needed),
-            None => callee,
+        let (of, called) = match (&call.callee, &call.method) {
+            (callee, Some(name)) => {
+                let of = self.needed(callee);
+                let called = self.field(&of, name, Use::Needed);
+                (of, called)
+            }
+            (Expr::Field(of, name), None) => {
+                let of = self.needed(of);
+                let called = self.field(&of, name, Use::Read);
+                (of, called)
+            }
+            (callee, None) => (Type::Any, self.needed(callee)),
         };
         if let Some(module) = self.required(call) {
             return vec![module];
         }
         let signature = match called {
-            Type::Function(signature) => Some(signature),
+            Type::Function(signature) => {
+                self.mark(call, &of, signature.declared);
+                Some(signature)
+            }
             Type::Class(class, _) => {
                 self.library.classes.get(&class).and_then(|class| class.call.clone())
             }
@@ -34,6 +45,39 @@ impl Checker<'_> {
                 self.values(&call.arguments, call.arguments.len());
                 Vec::new()
             }
+        }
+    }
+
+    /// Complains of a dot where there should be a colon, and the other way round. `of` is what stands before it.
+    fn mark(&mut self, call: &Call, of: &Type, declared: Option<Mark>) {
+        let Type::Class(class, _) = of else { return };
+        match (&call.method, &call.callee, declared) {
+            (None, Expr::Field(_, name), Some(Mark::Colon)) if !self.may_be(of, call) => {
+                let message =
+                    format!("'{0}' is a method: call it with a colon, as in it:{0}(…)", name.text);
+                self.fault(name.line, message);
+            }
+            (Some(name), _, Some(Mark::Dot))
+                if class != "string" && self.library.is_shared(class) =>
+            {
+                let message = format!(
+                    "'{0}' is no method: call it with a dot, as in {class}.{0}(…)",
+                    name.text
+                );
+                self.fault(name.line, message);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the first argument may be the object that a method is of.
+    fn may_be(&self, of: &Type, call: &Call) -> bool {
+        match call.arguments.first() {
+            None | Some(Expr::Plain | Expr::True | Expr::Text(_)) => false,
+            Some(Expr::Local(local)) => {
+                self.locals.get(*local).is_none_or(|kind| kind == of || *kind == Type::Any)
+            }
+            Some(_) => true,
         }
     }
 

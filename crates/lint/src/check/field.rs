@@ -22,6 +22,7 @@ impl Checker<'_> {
             }
         }
         if let Some(kind) = found {
+            self.must_be_raised(of, name);
             return kind;
         }
         let is_given = self.names.fields.contains(&name.text);
@@ -34,6 +35,24 @@ impl Checker<'_> {
         let near = suggestion(&name.text, near.chain(self.own_fields(is_open)));
         self.complain(&without, is_open && used == Use::Read, name, &near);
         Type::Any
+    }
+
+    /// Warns of an event of a dissector that reads no connection.
+    fn must_be_raised(&mut self, events: &Type, name: &Name) {
+        let Type::Class(class, _) = events else { return };
+        let how = match class.as_str() {
+            "http.events" => {
+                "http.install_tcp_rule(80), or http.dissect(flow) as a connection begins"
+            }
+            "dns.events" => "dns.install_udp_rule(53), or dns.dissect(flow) as a connection begins",
+            _ => return,
+        };
+        if self.names.is_whole && !self.names.installs {
+            self.warning(
+                name.line,
+                format!("nothing raises {class}.{}: there is no {how}", name.text),
+            );
+        }
     }
 
     fn own_fields(&self, may_be: bool) -> impl Iterator<Item = &str> {

@@ -4,6 +4,7 @@
 //! its function is called with, where that can be known; all else is [`Type::Any`], of which nothing is said.
 mod call;
 mod field;
+mod same;
 
 use std::collections::BTreeMap;
 
@@ -208,6 +209,10 @@ impl Checker<'_> {
                 let one = self.expr(one, wanted);
                 let other = self.expr(other, wanted);
                 one.or(other)
+            }
+            Expr::Same(one, other, line) => {
+                self.same(one, other, *line);
+                Type::Plain
             }
             Expr::Operation(parts, makes_text) => {
                 self.values(parts, parts.len());

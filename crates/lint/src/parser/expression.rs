@@ -42,12 +42,14 @@ impl Parser {
             else {
                 return Ok(left);
             };
+            let line = self.line();
             self.at += 1;
             let right = self.deeper(|parser| parser.binary(tightness))?;
             left = match operator.as_str() {
                 "or" => Expr::Or(Box::new(left), Box::new(right)),
                 "and" => Expr::And(Box::new(left), Box::new(right)),
                 ".." => join(left, right),
+                "==" | "~=" => Expr::Same(Box::new(left), Box::new(right), line),
                 _ => Expr::Operation(vec![left, right], false),
             };
         }

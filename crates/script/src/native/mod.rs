@@ -195,7 +195,8 @@ fn stack(lua: &Lua) -> mlua::Result<String> {
     Ok(text.to_string_lossy())
 }
 
-fn suggest(name: &str, known: Vec<String>) -> Option<String> {
+/// The nearest of the names that are known, if it is near.
+pub(crate) fn suggest(name: &str, known: Vec<String>) -> Option<String> {
     known
         .into_iter()
         .map(|near| (strsim::damerau_levenshtein(name, &near), near))

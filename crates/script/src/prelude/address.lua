@@ -80,7 +80,8 @@ end
 local function parse(text, wanted, what)
     local a, b, c, d = native.parse_addr(text)
     if not a or (b and 6 or 4) ~= wanted then
-        fail(format("%s: '%s' is no IPv%d address", what, text, wanted))
+        local other = a and format(": that is what ipv%d.%s is for", b and 6 or 4, match(what, "[^.]*$")) or ""
+        fail(format("%s: '%s' is no IPv%d address%s", what, text, wanted, other))
     end
     return addr(a, b, c, d)
 end

@@ -38,6 +38,7 @@ end
 
 -- Calls the listeners of a list, the first of which is step `first`; false when one has ended it.
 local function run(list, first, from, stop, ...)
+    live.list, live.first = list, first
     for i = from > first and from - first + 1 or 1, #list do
         if live.verdict >= stop then return false end
         live.at = first + i - 1
@@ -77,6 +78,7 @@ local function look_at_data(from, index, choice, flags, offset, len)
         live.current = lend(offset, len, ENDED[flags])
     end
     local flow, current = flow_of(index), live.current
+    live.list, live.first = list, 1
     for i = from, #list do
         live.at = i
         list[i].eval(flow, current, direction)
@@ -98,6 +100,7 @@ local function receive_data(from, index, choice, flags, offset, len, seen)
     if takes_parts and len > seen then
         current = new_sub(stream, stream.fresh, stream.base + stream.len, true)
     end
+    live.list, live.first = list, 1
     for i = from, #list do
         if live.verdict >= DROP_PACKET then return end
         live.at = i
@@ -157,6 +160,11 @@ P.dispatch = {
     end,
     forget = P.forget,
     at = function() return live.at end,
+    -- Where the running rule begins, as far as that is known.
+    begins = function()
+        local rule = live.list and live.list[live.at - live.first + 1]
+        return rule and P.native.defined_at(rule.eval) or ""
+    end,
     -- Where a rule of packets has failed: the section of the log, and what stands before the message.
     place = function()
         return live.section or "lua", live.layer and live.layer .. ": " or ""

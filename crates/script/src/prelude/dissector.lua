@@ -63,7 +63,10 @@ local function state_of(self)
     if state == nil then
         local machine = class.classof(self).state_machine
         if not machine then
-            fail(format("%s: neither receive_streamed nor a state machine is defined", tostring(self.name)))
+            local name = tostring(self.name)
+            local own = rawget(class.classof(self), "receive_streamed") and "; receive_streamed is a field of its class" or ""
+            fail(format("%s: neither the method receive_streamed nor a state machine is defined%s: a method is"
+                .. " a function Class.method:receive_streamed(iter, direction)", name, own))
         end
         state = machine:instanciate(self)
         self.state = state

@@ -22,6 +22,7 @@ end
 
 local function current(self, what)
     if self ~= live.flow then
+        if not P.is_flow(self) then fail(format("flow.%s: call it with a colon, as flow:%s()", what, what)) end
         fail(format("flow: %s: this is not the connection of the running event", what))
     end
 end

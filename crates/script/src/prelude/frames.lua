@@ -9,6 +9,7 @@ local DROP_PACKET = 1
 -- packet.
 local function run(name, event, first, from, layer)
     local list = event.list
+    live.list, live.first = list, first
     for i = from > first and from - first + 1 or 1, #list do
         if live.verdict >= DROP_PACKET then return false end
         live.at, live.layer = first + i - 1, name

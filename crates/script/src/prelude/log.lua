@@ -13,7 +13,7 @@ local function text(fmt, ...)
         return ok and line or tostring(fmt)
     end
     local ok, line = raw_pcall(format, fmt, ...)
-    if not ok then fail("haka.log: " .. tostring(line)) end
+    if not ok then fail("haka.log: " .. tostring(line):gsub("^tollgate:%d+: ", "")) end
     return line
 end
 
