@@ -127,7 +127,7 @@ fn compounds_choose_repeat_and_go_back() {
             digits = array(number(8)):whilecond(function(_, ctx) local c = ctx:lookahead() return c and c >= 48 and c < 58 end)
             all = array(number(16))
             pair = record{ union{ field('word', number(16)), field('high', number(8)),
-                record{ field('hidden', number(4)) } }, field('after', number(8)) }
+                record{ field('upper', number(4)) } }, field('after', number(8)) }
             either = try{ record{ field('a', number(8)), verify(function(self) return self.a == 1 end, 'no one') },
                 record{ field('b', number(16)) } }
             inside = record{ field('x', number(8)), try{ sequence{ field('y', number(8)), text('!') }, field('z', number(8)) } }
@@ -142,7 +142,7 @@ fn compounds_choose_repeat_and_go_back() {
         local iter = at('12a') r = g.digits:parse(iter) is(#r, 2) is(iter:sub('all'):asstring(), 'a')
         is(#g.all:parse(at('abcd')), 2)
         fails('2 for field <unknown> in all: 2 bytes expected, 1 there', g.all:parse(at('abc')))
-        r = g.pair:parse(at('\\1\\2\\3')) is(r.word, 258) is(r.high, 1) is(r.hidden, nil) is(r.after, 3)
+        r = g.pair:parse(at('\\1\\2\\3')) is(r.word, 258) is(r.high, 1) is(r.upper, 0) is(r.after, 3)
         is(g.either:parse(at('\\1')).a, 1) r = g.either:parse(at('\\2\\3')) is(r.b, 0x203) is(r.a, nil)
         r = g.inside:parse(at('\\1\\2?')) is(r.y, nil) is(r.z, 2)",
     );

@@ -113,7 +113,7 @@ local function parse_union(entity, ctx)
             ctx.iter:move_to(start.iter)
             ctx._bit = start.bit
         end
-        if not run(each, ctx) then
+        if not run_part(each, ctx) then
             grammar.settle(start)
             return false
         end
