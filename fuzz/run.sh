@@ -22,6 +22,7 @@ for target in "${targets[@]}"; do
     case $target in
         options) len=512 ;;
         capture) len=8192 ;;
+        http | grammar) len=1024 ;;
         *) len=4096 ;;
     esac
     grown=target/corpus/$target log=target/$target.log

@@ -40,7 +40,8 @@ const GRAMMAR: &str = "
         export(message)
     end)
     local function show(value, depth)
-        if type(value) ~= 'table' or depth > 5 then return tostring(value) end
+        if type(value) ~= 'table' then return tostring(value) end
+        if depth > 5 then return 'deeper' end
         if value.asstring then return value:asstring() end
         local parts = {}
         for name, each in pairs(value) do parts[#parts + 1] = tostring(name) .. '=' .. show(each, depth + 1) end
@@ -58,7 +59,7 @@ const GRAMMAR: &str = "
                     if item.data then item.data = 'longer than it was' end
                     if item.word then item.word = 'w' end
                 end
-                m.items:remove(1)
+                if m.items[1] then m.items:remove(1) end
             end
         end
     end

@@ -52,13 +52,16 @@ pub(crate) fn run(bytes: &[u8]) {
         let [look, change] = scenes.take().unwrap();
         let (look, whole) = converse(look, bytes, usize::MAX);
         let (look, cut) = converse(look, bytes, step);
-        assert_eq!(cut.told(), whole.told());
+        assert_eq!(cut.is_over, whole.is_over);
         if whole.is_over {
+            // Where the framing is wrong behind a body's end, that end may have been told before.
+            assert_eq!(cut.told(true), whole.told(true));
             // Nothing leaves that was not there.
             for (out, sent) in cut.out.iter().zip(&whole.sent) {
                 assert!(sent.starts_with(out), "{out:?} of {sent:?}");
             }
         } else {
+            assert_eq!(cut.told(false), whole.told(false));
             assert_eq!(whole.out, whole.sent);
             assert_eq!(cut.out, cut.sent);
         }
@@ -77,15 +80,19 @@ struct Told {
 }
 
 impl Told {
-    fn told(&self) -> (Vec<&str>, bool) {
+    /// What was said; without what is said of bodies.
+    fn told(&self, of_heads: bool) -> Vec<&str> {
+        let is_of_body = |said: &str| said.starts_with("up\t") || said.starts_with("down\t");
+        let lines =
+            self.said.iter().map(String::as_str).filter(|said| !(of_heads && is_of_body(said)));
         // Alerts are numbered from the first of the rules.
-        let line = |line: &'_ String| line.starts_with("alert ");
-        let text = |said: &'_ String| said.find(": ").unwrap_or(0);
-        let lines = self.said.iter();
-        (
-            lines.map(|said| if line(said) { &said[text(said)..] } else { said }).collect(),
-            self.is_over,
-        )
+        lines
+            .map(|said| {
+                said.strip_prefix("alert ")
+                    .and_then(|said| said.split_once(": "))
+                    .map_or(said, |(_, said)| said)
+            })
+            .collect()
     }
 }
 
