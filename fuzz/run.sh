@@ -25,12 +25,14 @@ for target in "${targets[@]}"; do
         http | grammar) len=1024 ;;
         *) len=4096 ;;
     esac
+    # What mlua counts by a pointer just behind an allocation, the sanitizer takes for lost.
+    case $target in dns | http | grammar) leaks=0 ;; *) leaks=1 ;; esac
     grown=target/corpus/$target log=target/$target.log
     mkdir -p "$grown" "corpus/$target" "artifacts/$target"
     echo "==> fuzzing $target for $seconds s"
     outcome=nothing
     "$cargo" +nightly fuzz run "$target" "$grown" "corpus/$target" -- -max_total_time="$seconds" \
-        -max_len=$len -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=256 -print_final_stats=1 \
+        -max_len=$len -timeout=20 -detect_leaks=$leaks -rss_limit_mb=2048 -malloc_limit_mb=256 -print_final_stats=1 \
         >"$log" 2>&1 || outcome=FOUND
     runs=$(awk '/number_of_executed_units/ { runs = $2 } END { print runs + 0 }' "$log")
     if [ "$runs" = 0 ]; then outcome=FAILED; fi
