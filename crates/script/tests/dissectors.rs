@@ -184,3 +184,64 @@ fn an_event_of_a_dissector_may_be_streamed() {
     );
     wire.got("\x05<abc>de\x03<xyz>\x06");
 }
+
+#[test]
+fn an_event_goes_on_as_long_as_its_own_function_says() {
+    let mut scene = Scene::new(
+        "local D = haka.dissector.new{ type = tcp_connection.helper.TcpFlowDissector, name = 'd' }
+        D:register_event('word', function(self, word) print('asked', word, self:continue()) return word ~= 'stop' end)
+        function D.method:receive_streamed(iter)
+            while iter:wait() do print(self:trigger('word', iter:sub('available'):asstring())) end
+        end
+        D:install_tcp_rule(80)
+        for i = 1, 2 do
+            haka.rule{ hook = D.events.word, eval = function(d, word) print(i, word) end }
+        end",
+    );
+    scene.open();
+    scene.data(&[b"go"], false);
+    scene.data(&[b"stop"], false);
+    let said = scene.said().split_off(1);
+    assert_eq!(
+        said,
+        [
+            "1\tgo",
+            "asked\tgo\ttrue",
+            "2\tgo",
+            "asked\tgo\ttrue",
+            "true",
+            "1\tstop",
+            "asked\tstop\ttrue",
+            "false"
+        ]
+    );
+}
+
+#[test]
+fn a_receive_of_ones_own_may_run_a_method_over_the_stream() {
+    let mut scene = Scene::new(
+        "local D = haka.dissector.new{ type = tcp_connection.helper.TcpFlowDissector, name = 'd' }
+        function D.method:lines(iter, direction)
+            while true do
+                local line = iter:sub(3)
+                if not line then return print(direction, 'ends') end
+                print(direction, self.name, line:asstring())
+            end
+        end
+        function D.method:receive(stream, current, direction)
+            print('receive', current and #current)
+            self:streamed(self.lines, stream, current, direction)
+            if self.flow then self.flow:send(direction) end
+        end
+        D:install_tcp_rule(80)",
+    );
+    scene.open();
+    for (piece, end) in [(&b"ab"[..], false), (b"cde", false), (b"f", true)] {
+        scene.data(&[piece], end);
+    }
+    let said = scene.said().split_off(1);
+    assert_eq!(
+        said,
+        ["receive\t2", "receive\t3", "up\td\tabc", "receive\t1", "up\td\tdef", "up\tends"]
+    );
+}

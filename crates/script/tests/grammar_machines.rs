@@ -256,3 +256,17 @@ fn a_failing_timeout_is_told_and_ends_its_own_connection() {
     (scene.tag, scene.offsets, scene.id, scene.client.port) = (tag, offsets, 1, 40000);
     assert_eq!(scene.data_in(ToClient, &[b"late\n"], false), Verdict::Drop);
 }
+
+#[test]
+fn who_leaves_when_it_begins_enters_once() {
+    holds(
+        "local m = haka.state_machine.new('m', function()
+            start = state() other = state()
+            start:on{ event = events.init, jump = other }
+            start:on{ event = events.leave, execute = function() say('leave') end }
+            other:on{ event = events.enter, execute = function() say('enter') end }
+            initial(start)
+        end)
+        is(m:instanciate{}.current, 'other') heard('leave enter')",
+    );
+}

@@ -63,7 +63,7 @@ const INTERNAL: &[(&str, &[&str])] = &[
     ("haka.Network", &["width", "mask1", "net1"]),
     ("regexp.Expression", &["compiled"]),
     ("regexp.Sink", &["search"]),
-    ("dns.Dissector", &["addproperty", "receive", "waiting"]),
+    ("dns.Dissector", &["addproperty", "receive", "streamed", "waiting"]),
     (
         "http.Dissector",
         &[
@@ -74,6 +74,7 @@ const INTERNAL: &[(&str, &[&str])] = &[
             "next_dissector",
             "receive",
             "receive_streamed",
+            "streamed",
             "talk",
             "up",
         ],

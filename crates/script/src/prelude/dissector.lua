@@ -24,7 +24,11 @@ function P.new_dissector(spec)
     return made
 end
 
+-- `continue(self)` decides in the place of `can_continue` whether the event goes on behind a listener.
 local function register(cls, name, continue, streamed)
+    if continue ~= nil and type(continue) ~= "function" then
+        fail("register_event: a function expected as 'continue', got " .. type(continue))
+    end
     if rawget(cls, "events") == nil then fail("register_event: a class of haka.dissector.new expected") end
     if type(name) ~= "string" then fail("register_event: the event's name expected") end
     P.add_event(cls.events, P.event(cls.name, name, { streamed = streamed, continue = continue }))
@@ -34,6 +38,7 @@ function Dissector.register_event(cls, name, continue) register(cls, name, conti
 function Dissector.register_streamed_event(cls, name, continue) register(cls, name, continue, true) end
 
 function Dissector.method:can_continue() return true end
+function Dissector.method:continue() return self:can_continue() end
 
 -- Calls the listeners of an event of ours, until one has ended us; whether we go on. The first
 -- argument of a streamed event is a part of the stream, and nil at the end.
@@ -46,7 +51,9 @@ function Dissector.method:trigger(name, ...)
         elseif not ends then
             list[i].eval(self, ...)
         end
-        if not self:can_continue() or live.verdict >= 1 then return false end
+        local goes_on = event.continue
+        if goes_on then goes_on = goes_on(self, ...) else goes_on = self:can_continue() end
+        if not goes_on or live.verdict >= 1 then return false end
     end
     return true
 end
@@ -55,6 +62,14 @@ Dissector.method.send = function() end
 
 function Flow.method:select_next_dissector(dissector)
     self.next_dissector = dissector
+end
+
+-- For a `receive` of one's own: runs a method as a streamed rule over the stream that it is given, from one event
+-- to the next.
+function Flow.method:streamed(method, stream, _, direction)
+    if type(method) ~= "function" then fail("streamed: a method expected, got " .. type(method)) end
+    if type(stream) ~= "table" or stream.fresh == nil then fail("streamed: the stream that 'receive' is given expected") end
+    P.read_on(stream, method, method, self, direction)
 end
 
 -- The state machine of a dissector's class has an instance for each connection.

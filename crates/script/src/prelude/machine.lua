@@ -206,8 +206,10 @@ function Machine.__index:instanciate(owner)
         machine = self, owner = owner, at = self.initial, finished = false, jumps = 0, due = false,
         bucket = false,
     }, Instance)
+    local at = instance.at
     instance:trigger("init")
-    if not instance.finished then instance:enter(instance.at) end
+    -- What was told of `init` may have gone elsewhere.
+    if not instance.finished and instance.at == at then instance:enter(at) end
     return instance
 end
 Machine.__index.instantiate = Machine.__index.instanciate

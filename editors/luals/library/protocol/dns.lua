@@ -60,6 +60,8 @@ function Dissector:drop() end
 function Dissector:send() end
 ---@return boolean
 function Dissector:can_continue() end
+---@return boolean
+function Dissector:continue() end
 --- Raises an event of the dissector; whether it goes on.
 ---@param name string
 ---@return boolean

@@ -67,6 +67,8 @@ function Dissector:drop() end
 function Dissector:reset() end
 ---@return boolean
 function Dissector:can_continue() end
+---@return boolean
+function Dissector:continue() end
 --- From now on the body of the message whose event is running may change its length.
 function Dissector:enable_data_modification() end
 --- Raises an event of the dissector; whether it goes on.
