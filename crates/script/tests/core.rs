@@ -36,6 +36,22 @@ fn an_error_in_started_is_a_fault_of_the_script() {
 }
 
 #[test]
+fn pprint_puts_every_line_behind_the_indent_and_into_the_callers_hands() {
+    assert_eq!(
+        messages(
+            "debug.pprint({ a = { 1 } }, '| ')
+            debug.pprint({ a = 2 }, '  ', nil, nil, function(line) print('<' .. line .. '>') end)"
+        ),
+        [
+            "| table {\n|   a : table {\n|     1 : 1\n|   }\n| }",
+            "<  table {>",
+            "<    a : 2>",
+            "<  }>"
+        ]
+    );
+}
+
+#[test]
 fn pprint_shows_tables_by_their_fields() {
     assert_eq!(
         messages(

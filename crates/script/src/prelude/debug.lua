@@ -6,7 +6,7 @@ local concat, sort, rep = table.concat, table.sort, string.rep
 
 local sub = string.sub
 
-local INDENT = "  "
+local INDENT, INDENT_CHARS_MAX = "  ", 100
 local TRACEBACK_CHARS_MAX = 4096
 local DEPTH_MAX, LINES_MAX = 16, 1000
 
@@ -86,15 +86,21 @@ G.debug = {
     traceback = function(text)
         return native.traceback(text and sub(tostring(text), 1, TRACEBACK_CHARS_MAX))
     end,
-    -- Prints a value readably; fields of tables in order of their names. `hide` is a function of name and
-    -- value, or a list of them, `out` what prints instead of `print`.
+    -- Prints a value readably, each line behind `indent`; fields of tables in order of their names. `hide` is a function
+    -- of name and value, or a list of them, `out` what prints a line instead of `print`.
     pprint = function(value, indent, depth, hide, out)
         local lines = {}
-        local title = type(indent) == "string" and indent or ""
         if type(depth) ~= "number" or depth < 0 or depth > DEPTH_MAX then depth = DEPTH_MAX end
         if type(hide) == "function" then hide = { hide } end
-        describe(lines, value, 0, title, {}, depth, hide or {})
-        if out then return out(concat(lines, "\n")) end
+        describe(lines, value, 0, "", {}, depth, hide or {})
+        if type(indent) == "string" then
+            indent = sub(indent, 1, INDENT_CHARS_MAX)
+            for i, line in ipairs(lines) do lines[i] = indent .. line end
+        end
+        if out then
+            for _, line in ipairs(lines) do out(line) end
+            return
+        end
         native.log("info", "print", concat(lines, "\n"))
     end,
     hide_underscore = function(name) return type(name) == "string" and name:sub(1, 1) == "_" end,
