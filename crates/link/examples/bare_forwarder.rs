@@ -24,8 +24,8 @@ use tollgate_link::{
 };
 
 const BATCH: usize = 64;
-/// Turns without a frame before a worker sleeps.
-const IDLE_TURNS: u32 = 1000;
+/// How long a worker looks for frames before it sleeps: as long as Tollgate's do.
+const VIGIL: Duration = Duration::from_micros(200);
 const USAGE: &str = "bare_forwarder --pair A:B [--seconds N] [--workers N] [--ring N] [--mode auto|copy|zerocopy|redirect]";
 
 fn main() {
@@ -91,7 +91,7 @@ fn main() {
 fn work(mut link: XskLink, stop: &AtomicBool) -> [u64; 2] {
     let mut forwarded = [0; 2];
     let mut batch = Vec::with_capacity(BATCH);
-    let mut idle_turns = 0;
+    let mut last = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let mut received = 0;
         for (port, forwarded) in Port::BOTH.into_iter().zip(&mut forwarded) {
@@ -102,8 +102,9 @@ fn work(mut link: XskLink, stop: &AtomicBool) -> [u64; 2] {
                 link.release(frame);
             }
         }
-        idle_turns = if received == 0 { idle_turns + 1 } else { 0 };
-        if idle_turns > IDLE_TURNS {
+        if received > 0 {
+            last = Instant::now();
+        } else if last.elapsed() >= VIGIL {
             link.wait(Duration::from_millis(1));
         }
     }

@@ -23,9 +23,9 @@ use crate::station::{Snapshot, Station};
 const PUBLISH: Duration = Duration::from_millis(250);
 /// Between two turns whose length is told.
 const SAMPLE: Duration = Duration::from_millis(1);
-/// Turns without work before the worker sleeps. A guess: some 50 us of them, in which the next
-/// packet of a busy wire arrives, so that only a quiet wire pays for waking up.
-const IDLE_TURNS: u32 = 256;
+/// How long it looks for work before it sleeps. Waking up takes some 20 us, which only a wire with fewer than 5000
+/// packets a second pays.
+const VIGIL: Duration = Duration::from_micros(200);
 /// How long it sleeps at most; frames wake it earlier, and the link knows why it must be shorter.
 const SLEEP: Duration = Duration::from_millis(100);
 
@@ -118,8 +118,10 @@ struct Turns<R: Rules> {
     hose: Hose,
     station: Arc<Station>,
     bypasses: Arc<AtomicU64>,
-    /// Turns without work, one after the other.
-    idle: u32,
+    /// There has been no work for long enough from here on.
+    sleeps_at: Timestamp,
+    /// When the last turn began.
+    began: Timestamp,
     own_bypasses: u64,
     known_bypasses: u64,
     publish_at: Timestamp,
@@ -135,7 +137,8 @@ impl<R: Rules> Turns<R> {
             hose,
             station,
             bypasses,
-            idle: 0,
+            sleeps_at: Timestamp::default(),
+            began: Timestamp::default(),
             own_bypasses: 0,
             known_bypasses: 0,
             publish_at: Timestamp::default(),
@@ -145,6 +148,7 @@ impl<R: Rules> Turns<R> {
 
     fn turn(&mut self) {
         let began = self.clock.now();
+        self.began = began;
         let turn = self.worker.poll(began);
         // Both are loads of what hardly ever changes.
         let bypassed = self.worker.link().bypasses();
@@ -161,13 +165,11 @@ impl<R: Rules> Turns<R> {
             self.hose.send(self.worker.reports().drain().collect());
         }
         if turn.received + turn.handed_in + turn.transmitted > 0 {
-            self.idle = 0;
+            self.sleeps_at = began + VIGIL;
             if began >= self.sample_at {
                 self.sample_at = began + SAMPLE;
                 self.station.delayed(self.clock.now().nanos() - began.nanos());
             }
-        } else {
-            self.idle += 1;
         }
         if began >= self.publish_at {
             self.publish_at = began + PUBLISH;
@@ -177,7 +179,7 @@ impl<R: Rules> Turns<R> {
 
     /// Sleeps if there was nothing to do for long enough.
     fn rest(&mut self) {
-        if self.idle > IDLE_TURNS {
+        if self.began >= self.sleeps_at {
             self.worker.link_mut().wait(SLEEP);
         }
     }
