@@ -137,6 +137,20 @@ impl Tracker {
         Self { midstream: true, ..Self::established(halves, false, segment.options.signed) }
     }
 
+    /// The same connection picked up again at `segment`, for more of it may have passed unseen.
+    #[must_use]
+    pub fn pickup_again(&self, direction: Direction, segment: &Segment) -> Self {
+        let mut again = Self::pickup(direction, segment);
+        for way in Direction::BOTH {
+            let (before, half) = (&self.halves[way], &mut again.halves[way]);
+            // The segment may be an old one, and what had passed unseen by then still has.
+            if self.midstream && before.young && before.start.after(half.start) {
+                half.start = before.start;
+            }
+        }
+        again
+    }
+
     /// Takes the next segment, and says what it means.
     ///
     /// # Errors
@@ -182,6 +196,13 @@ impl Tracker {
     #[must_use]
     pub fn start(&self, direction: Direction) -> Seq {
         self.halves[direction].start
+    }
+
+    /// Whether the bytes of `direction` before `seq` passed before the connection was picked up.
+    #[must_use]
+    pub fn passed_unseen(&self, direction: Direction, seq: Seq) -> bool {
+        let half = &self.halves[direction];
+        self.midstream && half.young && seq.at_or_before(half.start)
     }
 
     /// The contiguous edge of `direction`. In a connection picked up in the middle it may lie beyond

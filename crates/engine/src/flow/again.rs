@@ -3,7 +3,7 @@
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::Policy;
 use tollgate_tcp::{Copied, Forwarded};
-use tollgate_wire::{Direction, Flags, Packet, Seq};
+use tollgate_wire::{Direction, Flags, Packet};
 
 use super::stream::{Leaving, data_seq, fresh_halves};
 use super::{Context, Flow};
@@ -61,23 +61,15 @@ impl<F: Frame> Flow<F> {
             Copied::Rewritten => (0, true),
             Copied::Unknown { bytes, rewritten } => (bytes, rewritten),
         };
-        // With bytes that were in flight when the first rule began to read there is nothing to agree.
+        // With bytes that were in flight when the first rule began to read there is nothing to agree, nor with
+        // what passed before the connection was picked up.
         let unread = cx.rules.began_unread(self.about.id);
-        if bytes == 0 || unread || self.passed_unseen(seq, bytes, direction) {
+        if bytes == 0 || unread || self.tracker.passed_unseen(direction, seq + bytes) {
             return Agreed { rewritten, start: 0, forgotten: false };
         }
         cx.ports.counters.forgotten += 1;
         let start = if cx.config.remedies.memory == Remedy::Pass { 0 } else { bytes };
         Agreed { rewritten, start, forgotten: true }
-    }
-
-    /// Whether the first copies of these bytes passed before the connection was picked up: that
-    /// nobody reads those was decided when it was.
-    fn passed_unseen(&self, seq: Seq, bytes: u32, direction: Direction) -> bool {
-        let start = self.tracker.start(direction);
-        // Numbers this far on cannot be compared with the first any more.
-        let young = self.streams[direction].offset() < 1 << 30;
-        self.tracker.is_midstream() && young && (seq + bytes).at_or_before(start)
     }
 
     /// A packet's bytes were changed: its checksum follows.

@@ -7,7 +7,7 @@
 
 use tollgate_link::{Frame, Link};
 use tollgate_policy::{Policy, Verdict};
-use tollgate_tcp::{Segment, State, Tracker};
+use tollgate_tcp::{Segment, State};
 use tollgate_wire::{Direction, Flags};
 
 use super::{Context, Flow};
@@ -49,7 +49,7 @@ impl<F: Frame> Flow<F> {
         for way in Direction::BOTH {
             self.let_go(cx, way, Reason::Cause(Cause::Bypassed));
         }
-        self.tracker = Tracker::pickup(direction, segment);
+        self.tracker = self.tracker.pickup_again(direction, segment);
         for way in Direction::BOTH {
             let (stream, edge) = (&mut self.streams[way], self.tracker.next(way));
             if stream.next().after(edge) || stream.is_finished() {

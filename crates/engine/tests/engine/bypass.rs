@@ -78,6 +78,41 @@ fn what_was_held_behind_a_gap_is_given_up_and_comes_again() {
     }
 }
 
+/// What waited when the worker was found to be late was thrown away, and what came after it has crossed: the ten
+/// bytes at 6 are lost, and its receiver has those up to 116.
+#[test]
+fn what_was_lost_before_what_crossed_leaves_however_often_the_worker_is_late() {
+    let asks = Frame::server(6, 6, ACK, b"");
+    let later = Frame::client(116, 6, PSH | ACK, &[7; 100]);
+    let lost = Frame::client(6, 6, PSH | ACK, b"ten bytes.");
+    for again in [&asks, &lost, &later] {
+        let mut gate = in_the_middle();
+        gate.worker.resume(gate.now);
+        assert_eq!(gate.put(&later), [later.crossed()]);
+        gate.worker.resume(gate.now);
+        for frame in [again, &asks, &lost] {
+            assert_eq!(gate.put(frame), [frame.crossed()], "{frame:?} after {again:?}");
+        }
+        let next = Frame::client(216, 6, PSH | ACK, b"next");
+        assert_eq!(gate.put(&next), [next.crossed()]);
+        assert_eq!(gate.finish().forgotten, 0);
+    }
+}
+
+#[test]
+fn it_leaves_of_a_long_connection_too() {
+    const FAR: u32 = 0x3000_0000;
+    let mut gate = in_the_middle();
+    for number in 1..=3 {
+        gate.worker.resume(gate.now);
+        let later = Frame::client(FAR * number, 6, PSH | ACK, &[7; 100]);
+        assert_eq!(gate.put(&later), [later.crossed()]);
+    }
+    let lost = Frame::client(FAR * 3 - 100, 6, PSH | ACK, b"ten bytes.");
+    assert_eq!(gate.put(&lost), [lost.crossed()]);
+    assert_eq!(gate.finish().forgotten, 0);
+}
+
 #[test]
 fn a_close_goes_on() {
     let mut gate = in_the_middle();
