@@ -219,6 +219,11 @@ fn what_scripts_say_in_several_ways_means_the_same() {
 }
 
 #[test]
+fn values_without_packets_are_hakas() {
+    golden_with("values", &talk().open(), &[]);
+}
+
+#[test]
 fn a_rule_that_fails_drops_its_connection_and_says_where() {
     let mut talk = talk();
     let mut frames = talk.open();
