@@ -8,7 +8,7 @@ use tollgate_wire::{Direction, PerDirection};
 
 use super::chunk::{Chunks, Framing};
 use super::claims::{Body, claims, request_body, response_body};
-use super::head::{Head, Part};
+use super::head::{Head, Part, Spares};
 use super::parse::{self, Kind, Limits, Parsed};
 use super::{Shape, Wrong};
 
@@ -117,13 +117,14 @@ pub(crate) struct Conversation {
     response: Head,
     /// Whether the response that is under way is the last to its request.
     is_final: bool,
-    spare: Vec<Head>,
+    spares: Spares,
     /// Bytes that were taken in without the dissector being told.
     ahead: PerDirection<u64>,
 }
 
 impl Conversation {
-    pub(crate) fn new(limits: Limits) -> Self {
+    /// `spares` may be those of other conversations, too.
+    pub(crate) fn new(limits: Limits, spares: Spares) -> Self {
         let start = At::Head { tried: 0 };
         Self {
             at: PerDirection { to_server: start, to_client: start },
@@ -133,7 +134,7 @@ impl Conversation {
             first: 1,
             response: Head::default(),
             is_final: false,
-            spare: Vec::new(),
+            spares,
             ahead: PerDirection::default(),
         }
     }
@@ -269,10 +270,10 @@ impl Conversation {
     }
 
     fn request(&mut self, bytes: &[u8], tried: usize) -> Result<Step, Wrong> {
-        let mut head = self.spare.pop().unwrap_or_default();
+        let mut head = self.spares.take();
         let shape = match parse::parse(Kind::Request, bytes, tried, self.limits, &mut head)? {
             Parsed::Partial => {
-                self.spare.push(head);
+                self.spares.give(head);
                 self.at.to_server = At::Head { tried: bytes.len() };
                 return Ok(Step { what: What::More, len: bytes.len(), ends: false });
             }
@@ -376,9 +377,7 @@ impl Conversation {
         if let Some(asked) = self.asked.pop_front() {
             self.first += 1;
             self.asked_bytes = self.asked_bytes.saturating_sub(asked.head.len());
-            if self.spare.len() < 2 {
-                self.spare.push(asked.head);
-            }
+            self.spares.give(asked.head);
             if self.asked.is_empty() {
                 // The next one lies where this one did, which is at hand.
                 self.asked.clear();

@@ -1,4 +1,6 @@
+use std::cell::RefCell;
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::parse::Kind;
 
@@ -91,6 +93,28 @@ pub(crate) struct Splice {
     pub(crate) out: usize,
     pub(crate) text: Vec<u8>,
 }
+
+/// Heads that are over, whose memory the next ones take: the last first, for it is at hand. Conversations share them, so that
+/// those without a request have none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spares(Rc<RefCell<Vec<Head>>>);
+
+impl Spares {
+    pub(super) fn take(&self) -> Head {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give(&self, head: Head) {
+        let mut heads = self.0.borrow_mut();
+        if heads.len() < SPARES_MAX && head.bytes.capacity() <= SPARE_BYTES_MAX {
+            heads.push(head);
+        }
+    }
+}
+
+/// Guesses: what a worker's connections have under way at once, and longer than nearly all heads are.
+const SPARES_MAX: usize = 1024;
+const SPARE_BYTES_MAX: usize = 4 << 10;
 
 impl Head {
     /// Takes in the bytes of another head; nothing is known of them yet.

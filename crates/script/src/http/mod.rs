@@ -13,7 +13,7 @@ mod parse;
 
 pub(crate) use claims::Body;
 pub(crate) use conversation::{Conversation, Ended, Plain, Step, What};
-pub(crate) use head::{Head, Part, Splice};
+pub(crate) use head::{Head, Part, Spares, Splice};
 pub(crate) use parse::Limits;
 
 /// Why a stream is no HTTP, in the words of the alert.

@@ -9,7 +9,9 @@ use super::bytes::edit;
 use super::texts::Texts;
 use crate::ahead::{Asleep, Sleeper};
 use crate::event::Shared;
-use crate::http::{Body, Conversation, Ended, Head, Limits, Part, Splice, Step, What, Wrong};
+use crate::http::{
+    Body, Conversation, Ended, Head, Limits, Part, Spares, Splice, Step, What, Wrong,
+};
 
 /// A connection's, as Lua holds it.
 struct Talk(Rc<RefCell<Conversation>>);
@@ -87,10 +89,12 @@ fn reading(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
 /// Adds `new`, `pass`, `skip`, `sleep`, after which what is plain is read without Lua, if that may come next, `ahead`, how
 /// many bytes were read so, `has_begun`, `done` and `give_up`.
 fn state(lua: &Lua, http: &Table, shared: &Rc<Shared>) -> mlua::Result<()> {
+    let spares = Spares::default();
     http.set(
         "new",
-        lua.create_function(|lua, (head_bytes_max, is_lenient): (usize, bool)| {
-            let talk = Conversation::new(Limits { head_bytes_max, is_lenient });
+        lua.create_function(move |lua, (head_bytes_max, is_lenient): (usize, bool)| {
+            let limits = Limits { head_bytes_max, is_lenient };
+            let talk = Conversation::new(limits, spares.clone());
             lua.create_userdata(Talk(Rc::new(RefCell::new(talk))))
         })?,
     )?;

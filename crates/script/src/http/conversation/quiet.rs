@@ -71,15 +71,15 @@ impl Conversation {
         if !matches!(self.at.to_server, At::Head { tried: 0 }) {
             return None;
         }
-        let mut head = self.spare.pop().unwrap_or_default();
+        let mut head = self.spares.take();
         let Some((body, claims)) = plain_request(bytes, self.limits, &mut head) else {
-            self.spare.push(head);
+            self.spares.give(head);
             return None;
         };
         let head_len = head.len();
         let asked = Asked::new(head, claims.has_upgrade);
         if asked.is_connect || !self.has_room(head_len) {
-            self.spare.push(asked.head);
+            self.spares.give(asked.head);
             return None;
         }
         self.at.to_server = self.start(body);
