@@ -104,13 +104,14 @@ impl Collector {
         let used = lua.used_memory();
         self.seen.set(used);
         self.busy.set(false);
-        let grown = used.saturating_add(used.max(GROWTH_MIN));
+        // By a half: while the steps of a cycle go on, as much as a quarter comes to it, so that no more than about as
+        // much is garbage as is in use.
+        let grown = used.saturating_add((used / 2).max(GROWTH_MIN));
         // Where little is left the next cycle comes sooner, but never at once.
         let late = (self.memory_max / 4 * 3).max(used.saturating_add(self.memory_max / 32));
         let due = grown.min(late);
         self.due.set(due);
-        let room = (due / 2).min(self.memory_max.saturating_sub(due) / 2);
-        self.pressing.set(due.saturating_add(room));
+        self.pressing.set(due.saturating_add(due / 2).min(late));
     }
 }
 
