@@ -90,6 +90,8 @@ impl LuaPolicy {
                 Err(error) => {
                     let failure = self.state.failure(&error);
                     shared.reports.borrow_mut().log(now, Level::Error, "udp", failure.message);
+                    // Which step it was does not matter.
+                    let _ = self.state.dispatch.at.call::<usize>(());
                 }
             }
         }

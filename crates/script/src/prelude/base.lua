@@ -17,8 +17,8 @@ P.raw = {
 }
 
 -- The running event; `generation` tells its packets and data from those of earlier ones.
--- `timers`: some are set.
-P.live = { verdict = 0, generation = 0, at = 0, index = 0, flow = nil, loading = true, timers = false }
+-- `timers`: some are set. `odd`: they are, or the last event has left something that the next one must put away.
+P.live = { verdict = 0, generation = 0, at = 0, index = 0, flow = nil, loading = true, timers = false, odd = false }
 
 function P.fail(text)
     error(native.where() .. text, 0)
@@ -90,7 +90,7 @@ end
 local NESTED_MAX = 64
 local nested, base = 0, 0
 
--- Nothing is nested when an event begins.
+-- Nothing is nested once an error has come out.
 function P.surface() nested, base = 0, 0 end
 
 local function deeper()

@@ -11,25 +11,28 @@ local DROP_PACKET, DROP = 1, 2
 local run_timers, entry_of, flow_of, new_sub = P.run_timers, P.entry, P.flow, P.new_sub
 local lend, surface, chosen = P.lend_event, P.surface, P.chosen
 local let_sleep, ALL = P.let_sleep, 0
+local data_rules = core.receive_data.list
 
 -- The rules of an event that are to be asked.
 local function asked(event, choice)
     return choice == ALL and event.list or chosen(event.list, choice)
 end
 
-local function begin_event(index)
-    live.generation, live.verdict, live.index, live.at = live.generation + 1, 0, index, 0
-    if live.ending then live.ending = false end
-    surface()
-    if live.timers then run_timers() end
+-- Begins an event of a connection, whose first step is `at`. What is seldom to be done then is asked for at once.
+local function begin_event(index, at)
+    local now = live
+    now.generation, now.verdict, now.index, now.at, now.list = now.generation + 1, 0, index, at, false
+    if now.odd then
+        now.ending, now.odd = false, now.timers
+        if now.frame then now.frame = nil end
+        if now.timers then run_timers() end
+    end
 end
-
 P.begin_event = begin_event
 
 local function begin(from, index)
     if from == 1 then
-        begin_event(index)
-        if live.frame then live.frame = nil end
+        begin_event(index, 0)
     else
         live.at = from - 1
     end
@@ -72,9 +75,9 @@ end
 
 -- Where rules look at bytes and do no more, nothing is kept from event to event.
 local function look_at_data(from, index, choice, flags, offset, len)
-    local list, direction = asked(core.receive_data, choice), DIRECTION[flags]
+    local list, direction = choice == ALL and data_rules or chosen(data_rules, choice), DIRECTION[flags]
     if from == 1 then
-        begin_event(index)
+        begin_event(index, 0)
         live.current = lend(offset, len, ENDED[flags])
     end
     local flow, current = flow_of(index), live.current
@@ -147,7 +150,7 @@ P.dispatch = {
     receive_data = receive_data, look_at_data = look_at_data,
     end_connection = function(from, index, choice)
         local entry = begin(from, index)
-        live.ending = true
+        live.ending, live.odd = true, true
         run(asked(core.end_connection, choice), 1, from, DROP_PACKET, entry.flow)
     end,
     started = function(from)
@@ -159,7 +162,11 @@ P.dispatch = {
         run(core.exiting.list, 1, from, DROP)
     end,
     forget = P.forget,
-    at = function() return live.at end,
+    -- Asked after each failure, which nothing that was called outlives.
+    at = function()
+        surface()
+        return live.at
+    end,
     -- Where the running rule begins, as far as that is known.
     begins = function()
         local rule = live.list and live.list[live.at - live.first + 1]

@@ -22,9 +22,9 @@ end
 local function begin(from, len, network, version, transport, protocol, stop, is_fragment)
     if from == 1 then
         live.generation = live.generation + 1
-        P.surface()
         live.verdict, live.ending, live.flow, live.entry = 0, false, nil, nil
         live.section, live.layer = "lua", "raw"
+        live.odd = true
         live.frame = P.event_frame(len, network, version, transport, protocol, stop, is_fragment)
     end
     live.at = from - 1

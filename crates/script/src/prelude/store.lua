@@ -229,12 +229,6 @@ function P.lent_store()
     return store
 end
 
-function P.lend_bytes(store, offset, len, ended)
-    local gen = live.generation
-    store.base, store.len, store.gen, store.lent, store.ended = offset, len, gen, gen, ended
-    if store.text then store.text = nil end
-end
-
 -- Takes in the event's bytes: `len` at position `offset` of the sender's stream, the first `seen` of
 -- which were shown before. What was kept back last time but is not shown again has gone on; false if
 -- changes were lost with it.

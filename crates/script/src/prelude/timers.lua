@@ -30,7 +30,7 @@ local function deal(instance)
         buckets[bucket] = list
     end
     list[#list + 1] = instance
-    if bucket < earliest then earliest, live.timers = bucket, true end
+    if bucket < earliest then earliest, live.timers, live.odd = bucket, true, true end
 end
 
 -- Called when an instance enters a state: its earliest timeout counts from now.

@@ -214,7 +214,6 @@ end
 function P.expire_udp(all)
     clean_up()
     live.generation = live.generation + 1
-    P.surface()
     live.verdict, live.frame = 0, nil
     P.run_timers()
     local now = P.now().seconds

@@ -1,7 +1,7 @@
 -- Buffers and parts of them, as scripts see them. A part of a stream lies in the stream's store: what
 -- is written into it is what the receiver gets.
 local P = ...
-local native, fail = P.native, P.fail
+local native, fail, live = P.native, P.fail, P.live
 local setmetatable, type, tostring, rawget = setmetatable, type, tostring, rawget
 local format, char, rep, reverse = string.format, string.char, string.rep, string.reverse
 local sub, byte, floor = string.sub, string.byte, math.floor
@@ -288,7 +288,9 @@ local lent, lent_now = P.lent_store(), nil
 
 -- The part with the event's bytes: `len` at position `offset` of the stream.
 function P.lend_event(offset, len, ended)
-    P.lend_bytes(lent, offset, len, ended)
+    local store, gen = lent, live.generation
+    store.base, store.len, store.gen, store.lent, store.ended = offset, len, gen, gen, ended
+    if store.text then store.text = nil end
     local part = setmetatable({}, Lent)
     lent_now = part
     return part

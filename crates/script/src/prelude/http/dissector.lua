@@ -381,14 +381,14 @@ function P.dispatch.request(from, index, number, head_len, has_body, writable, o
     -- Who has failed is the dissector, behind which nothing is to be done.
     if from > 1 then return false end
     local self = hearers[index]
-    begin_event(index)
-    if live.frame then live.frame = nil end
+    begin_event(index, 1)
     flow_of(index)
-    live.at = 1
     if live.verdict > 0 then return false end
     local kind, why = has_body and "length", not writable and P.why_not
     local message = new_request(self.talk, number, not why or why, kind)
-    begin_request(self, message, number)
+    self.request = message
+    local asked = self.asked
+    if asked then begin_request(self, message, number) end
     for i = 1, #requested do
         requested[i].eval(self, message)
         if self.flow == nil or live.verdict > 0 then return false end
