@@ -105,12 +105,15 @@ impl<T: Keyed> FlowTable<T> {
     #[inline]
     pub fn foresee(&self, hash: u64) -> Foreseen {
         let place = Place::of(hash);
-        let first = self.bucket(place.first).hits(place.tag).next();
-        match first.or_else(|| self.bucket(place.second).hits(place.tag).next()) {
-            Some(number) => Foreseen::Number(number),
-            None if self.stash.is_empty() => Foreseen::Nothing,
-            None => Foreseen::Unknown,
+        let first = self.bucket(place.first);
+        if let Some(number) = first.hits(place.tag).next() {
+            return Foreseen::Number(number);
         }
+        if first.elsewhere == 0 {
+            return Foreseen::Nothing;
+        }
+        let second = self.bucket(place.second).hits(place.tag).next();
+        second.map_or(Foreseen::Unknown, Foreseen::Number)
     }
 
     /// Loads the lines of a record that a packet needs.
@@ -149,10 +152,16 @@ impl<T: Keyed> FlowTable<T> {
     #[must_use]
     pub fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
         let place = Place::of(hash);
-        for bucket in [self.bucket(place.first), self.bucket(place.second)] {
-            if let Some(number) = bucket.hits(place.tag).find(|&number| self.is(number, key)) {
-                return Some(number);
-            }
+        let of_key = |bucket: &Bucket| bucket.hits(place.tag).find(|&number| self.is(number, key));
+        let first = self.bucket(place.first);
+        if let Some(number) = of_key(first) {
+            return Some(number);
+        }
+        if first.elsewhere == 0 {
+            return None;
+        }
+        if let Some(number) = of_key(self.bucket(place.second)) {
+            return Some(number);
         }
         let mut stashed = self.stash.iter().filter(|(other, _)| *other == hash);
         stashed.find(|(_, number)| self.is(*number, key)).map(|(_, number)| *number)
@@ -182,10 +191,11 @@ impl<T: Keyed> FlowTable<T> {
     pub fn close(&mut self, number: u32) -> Option<T> {
         let hash = self.hash(&self.records.get(number)?.key());
         let place = Place::of(hash);
-        let removed = self.bucket_mut(place.first).remove(place.tag, number)
-            || self.bucket_mut(place.second).remove(place.tag, number);
-        if !removed {
-            self.stash.retain(|(_, other)| *other != number);
+        if !self.bucket_mut(place.first).remove(place.tag, number) {
+            self.bucket_mut(place.first).elsewhere -= 1;
+            if !self.bucket_mut(place.second).remove(place.tag, number) {
+                self.stash.retain(|(_, other)| *other != number);
+            }
         }
         self.unstash();
         self.records.remove(number)
@@ -234,14 +244,25 @@ impl<T: Keyed> FlowTable<T> {
         let roomy = first < FIRST_MAX || first <= self.bucket(place.second).used();
         let target = if roomy { place.first } else { place.second };
         if self.bucket_mut(target).insert(place.tag, number) {
+            self.count_elsewhere(place.first, target);
             return true;
         }
         for full in [place.first, place.second] {
             if self.move_one_out(full) {
+                self.count_elsewhere(place.first, full);
                 return self.bucket_mut(full).insert(place.tag, number);
             }
         }
-        self.stash.try_push((hash, number)).is_ok()
+        let stashed = self.stash.try_push((hash, number)).is_ok();
+        self.bucket_mut(place.first).elsewhere += u32::from(stashed);
+        stashed
+    }
+
+    /// Notes in a record's first bucket that it has gone to another.
+    fn count_elsewhere(&mut self, first: u64, target: u64) {
+        if self.masked(target) != self.masked(first) {
+            self.bucket_mut(first).elsewhere += 1;
+        }
     }
 
     /// Moves one record of a full bucket to the other bucket of its key, if that has a free place.
@@ -253,6 +274,12 @@ impl<T: Keyed> FlowTable<T> {
             if self.masked(other) != self.masked(full) && self.bucket_mut(other).insert(tag, number)
             {
                 self.bucket_mut(full).set_tag(way, FREE);
+                let first = self.records.get(number).map(|record| self.hash(&record.key()));
+                if first.is_some_and(|first| self.masked(first) == self.masked(full)) {
+                    self.bucket_mut(full).elsewhere += 1;
+                } else {
+                    self.bucket_mut(other).elsewhere -= 1;
+                }
                 return true;
             }
         }
@@ -265,9 +292,11 @@ impl<T: Keyed> FlowTable<T> {
         let mut position = 0;
         while let Some(&(hash, number)) = self.stash.get(position) {
             let place = Place::of(hash);
-            if self.bucket_mut(place.first).insert(place.tag, number)
-                || self.bucket_mut(place.second).insert(place.tag, number)
-            {
+            let home = self.bucket_mut(place.first).insert(place.tag, number);
+            if home {
+                self.bucket_mut(place.first).elsewhere -= 1;
+            }
+            if home || self.bucket_mut(place.second).insert(place.tag, number) {
                 self.stash.swap_remove(position);
             } else {
                 position += 1;
@@ -313,7 +342,7 @@ impl Place {
     }
 }
 
-/// One cache line: 16 bytes of tags, 32 of record numbers, 16 to spare.
+/// One cache line: 16 bytes of tags, 32 of record numbers, a count, 12 bytes to spare.
 ///
 /// The tag of way `w` is the lane `w / 2` of the word `w % 2`, so that a bit for each way fits into one
 /// word ([`Bucket::lanes`]).
@@ -322,6 +351,9 @@ impl Place {
 struct Bucket {
     tags: [u64; 2],
     numbers: [u32; WAYS],
+    /// Records whose first bucket this is, and that lie in their second or in the stash. While there is none, who is not
+    /// found here is nowhere: so a packet of no connection costs one line, too.
+    elsewhere: u32,
 }
 
 /// Numbers of records whose tag is the one asked for, and a bit for each in `lanes`.
@@ -342,7 +374,7 @@ impl Iterator for Hits<'_> {
 }
 
 impl Bucket {
-    const EMPTY: Self = Self { tags: [0; 2], numbers: [0; WAYS] };
+    const EMPTY: Self = Self { tags: [0; 2], numbers: [0; WAYS], elsewhere: 0 };
 
     fn hits(&self, tag: u16) -> Hits<'_> {
         Hits { bucket: self, lanes: self.lanes(tag) }
@@ -420,6 +452,8 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use proptest::prelude::*;
+    use rand::rngs::SmallRng;
+    use rand::{Rng as _, SeedableRng};
     use tollgate_wire::{Endpoint, Vlans};
 
     use super::*;
@@ -567,6 +601,57 @@ mod tests {
                 }
                 prop_assert_eq!(table.len(), oracle.len());
             }
+            prop_assert_eq!(counted_elsewhere(&table), elsewhere(&table));
         }
+    }
+
+    fn counted_elsewhere(table: &FlowTable<Record>) -> Vec<u32> {
+        table.buckets.iter().map(|bucket| bucket.elsewhere).collect()
+    }
+
+    /// For each bucket how many records should be in it and are not, found out one by one.
+    fn elsewhere(table: &FlowTable<Record>) -> Vec<u32> {
+        let mut elsewhere = vec![0; table.buckets.len()];
+        for number in 0..table.numbers_end() {
+            let Some(record) = table.get(number) else { continue };
+            let first = table.masked(table.hash(&record.key()));
+            let bucket = table.bucket(first);
+            let tag = Place::of(table.hash(&record.key())).tag;
+            let at_home =
+                (0..WAYS).any(|way| bucket.tag(way) == tag && bucket.numbers[way] == number);
+            elsewhere[usize::try_from(first).unwrap()] += u32::from(!at_home);
+        }
+        elsewhere
+    }
+
+    /// Fuller than any table may be, so that records are moved and stashed, and opening fails.
+    #[test]
+    fn who_is_elsewhere_is_counted_and_found_in_a_table_that_is_too_small() {
+        let (mut moved, mut stashed, mut crowded) = (0, 0, 0);
+        let mut rng = SmallRng::seed_from_u64(2);
+        let mut table = table(200);
+        table.buckets = vec![Bucket::EMPTY; 8].into_boxed_slice();
+        let mut open = Vec::new();
+        for step in 0..20_000 {
+            let key = key(rng.random_range(0..100_000));
+            let hash = table.hash(&key);
+            let found = table.find(hash, &key);
+            if found.is_none() && (open.len() < 60 || rng.random_bool(0.5)) {
+                match table.open(hash, Record(key, step)) {
+                    Ok(_) => open.push(key),
+                    Err(_) => crowded += 1,
+                }
+            } else if !open.is_empty() {
+                let key = open.swap_remove(rng.random_range(0..open.len()));
+                let number = table.find(table.hash(&key), &key).unwrap();
+                assert_eq!(table.close(number).unwrap().0, key);
+            }
+            let expected = elsewhere(&table);
+            assert_eq!(counted_elsewhere(&table), expected);
+            moved += u64::from(expected.iter().sum::<u32>());
+            stashed += table.stash.len();
+            assert!(open.iter().all(|key| table.find(table.hash(key), key).is_some()));
+        }
+        assert!(moved > 1000 && stashed > 100 && crowded > 0, "{moved} {stashed} {crowded}");
     }
 }
