@@ -106,16 +106,32 @@ impl HalfOpen {
 const REFUSED_MAX: Duration = Duration::from_secs(60);
 
 /// Chooses whom to give up. Not for secrets: whoever could predict it gains a half-open entry more.
+///
+/// Who is drawn at random is in no cache, and a flood draws somebody for each of its SYNs. So lots are drawn two ahead:
+/// the record is loaded when it is drawn, what it is indexed in one draw later.
 #[derive(Debug)]
-pub(crate) struct Lots(u64);
+pub(crate) struct Lots {
+    state: u64,
+    drawn: [Option<u32>; 2],
+}
 
 impl Lots {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { state: seed, drawn: [None; 2] }
     }
 
     /// The number of a record to give up, in a table that is full.
     pub(crate) fn draw(&mut self, table: &HalfOpens) -> Option<u32> {
+        let [now, next] = self.drawn;
+        let later = self.choose(table);
+        self.drawn = [next, later];
+        next.inspect(|&number| table.touch_index(number));
+        later.inspect(|&number| table.touch(number));
+        // It may be gone by now.
+        now.filter(|&number| table.has(number)).or_else(|| self.choose(table))
+    }
+
+    fn choose(&mut self, table: &HalfOpens) -> Option<u32> {
         // In a full table every number has a record; after an index that was crowded one may be
         // missing, hence the search onwards.
         let end = table.numbers().end;
@@ -128,8 +144,8 @@ impl Lots {
 
     /// SplitMix64.
     const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)

@@ -47,6 +47,12 @@ impl<T: Keyed> Store<T> {
         self.table.touch_for_readers(number);
     }
 
+    /// Loads where a record and its timer are linked in; it should have been touched a while ago.
+    pub(crate) fn touch_index(&self, number: u32) {
+        self.table.touch_index(number);
+        self.wheel.touch(number);
+    }
+
     #[inline]
     pub(crate) fn is(&self, number: u32, key: &FlowKey) -> bool {
         self.table.is(number, key)

@@ -10,6 +10,8 @@
 //! entry of a coarse slot is given out at the slot's beginning, and armed again, more finely. So work
 //! comes one entry at a time, and the caller's budget bounds it.
 
+use std::hint::black_box;
+
 use tollgate_wire::Timestamp;
 
 /// Timers by record number; at most one each.
@@ -80,6 +82,14 @@ impl Wheel {
             self.set_head((previous & !HEAD) as usize, next);
         }
         self.armed -= 1;
+    }
+
+    /// Loads what is to be changed when the timer of `number` is, for both its neighbours are, too.
+    pub fn touch(&self, number: u32) {
+        let link = |number: u32| self.links.get(number as usize);
+        if let Some(Link { next, previous }) = link(number) {
+            black_box([*next, *previous].map(|beside| link(beside).map(|link| link.next)));
+        }
     }
 
     /// The next number whose time has come, its timer taken away; none when all that is due has

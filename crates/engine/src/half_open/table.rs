@@ -45,6 +45,12 @@ impl Keyed for Entry {
             Self::Long(record) => record.about.is(key),
         }
     }
+
+    fn touch(&self) {
+        if let Self::Short(short) = self {
+            short.touch();
+        }
+    }
 }
 
 impl Entry {
@@ -116,6 +122,16 @@ impl HalfOpens {
     /// See [`Store::due`].
     pub(crate) fn due(&mut self, due: &mut ArrayVec<u32, TIMERS_MAX>, now: Timestamp) {
         self.store.due(due, now);
+    }
+
+    /// Loads a record that is to be closed later.
+    pub(crate) fn touch(&self, number: u32) {
+        self.store.touch(number);
+    }
+
+    /// Loads where it is indexed; it should have been touched a while ago.
+    pub(crate) fn touch_index(&self, number: u32) {
+        self.store.touch_index(number);
     }
 
     /// All numbers that may belong to a record.
