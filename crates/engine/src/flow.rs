@@ -8,6 +8,7 @@ mod edited;
 mod end;
 mod gap;
 mod in_flight;
+mod leaving;
 mod promise;
 mod quick;
 mod remedy;

@@ -5,7 +5,7 @@ use tollgate_policy::Policy;
 use tollgate_tcp::{Copied, Forwarded};
 use tollgate_wire::{Direction, Flags, Packet};
 
-use super::stream::{Leaving, data_seq, fresh_halves};
+use super::leaving::{Agreed, Leaving, data_seq, fresh_halves};
 use super::{Context, Flow};
 use crate::remedy::Remedy;
 
@@ -117,17 +117,6 @@ impl<F: Frame> Flow<F> {
             }
         }
     }
-}
-
-/// What became of the bytes of a packet that left before.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Agreed {
-    /// Some were changed, so that the checksum is wrong.
-    pub(super) rewritten: bool,
-    /// Payload offset of the first byte that may leave.
-    pub(super) start: u32,
-    /// Of some, nobody remembers what they said.
-    pub(super) forgotten: bool,
 }
 
 /// A guess: small against what one direction may have remembered.

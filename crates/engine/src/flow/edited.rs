@@ -27,6 +27,7 @@ use super::{Context, Flow};
 use crate::counters::{Cause, Reason};
 use crate::retained::Retained;
 use leaps::Leaps;
+pub(super) use output::News;
 use parked::Parked;
 
 /// Both streams of a connection, since one of them was changed or held.
@@ -59,10 +60,6 @@ impl<F> Edited<F> {
         })
     }
 }
-
-/// What a packet says beside its bytes: whether its receiver learns anything from its header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct News(pub(super) bool);
 
 impl<F: Frame> Flow<F> {
     /// Takes a packet of a connection that was changed, as [`Flow::segment`] does of others:

@@ -1,14 +1,12 @@
 //! The bytes of an established connection: put in order, shown, and sent on.
 
-use std::ops::Range;
-
 use tollgate_link::{Frame, Link, Port};
 use tollgate_policy::{Data, Policy, Verdict};
-use tollgate_tcp::{Early, Forwarded, Gap, Next, Payload, Push, Ready};
+use tollgate_tcp::{Early, Gap, Next, Payload, Push, Ready};
 use tollgate_wire::{Direction, Flags, Packet, Seq};
 
-use super::again::Agreed;
 use super::edited::News;
+use super::leaving::{Agreed, Leaving, data_seq, push_fresh, range};
 use super::small::Run;
 use super::{Context, Flow};
 use crate::buffer::{Buffer, Turn};
@@ -362,50 +360,4 @@ impl<F: Frame> Flow<F> {
         let leaving = Leaving { bytes: 0..keep, fin: keep_fin, rewritten, new };
         self.send(cx, packet, leaving, direction, port);
     }
-}
-
-/// What leaves of a packet.
-#[derive(Clone, Debug)]
-pub(super) struct Leaving {
-    /// Payload offsets.
-    pub(super) bytes: Range<u32>,
-    pub(super) fin: bool,
-    /// Bytes were changed, so that the checksum is wrong.
-    pub(super) rewritten: bool,
-    /// It brings what has not left before.
-    pub(super) new: bool,
-}
-
-/// The number of a packet's first payload byte.
-pub(super) fn data_seq<F: Frame>(packet: &Packet<F>) -> Seq {
-    let headers = packet.headers();
-    headers.seq + u32::from(headers.flags.contains(Flags::SYN))
-}
-
-pub(super) fn push_fresh<'a, F: Frame>(data: &mut Data<'a>, part: &'a Next<Buffer<F>>) {
-    match part {
-        Next::Held(ready) => data.push(range(ready.buffer.payload(), &ready.fresh)),
-        Next::Forwarded(forwarded) => {
-            for half in fresh_halves(forwarded) {
-                data.push(half);
-            }
-        }
-    }
-}
-
-/// What was never shown of bytes that have left, in the two pieces in which they lie.
-pub(super) fn fresh_halves(forwarded: &Forwarded) -> [&[u8]; 2] {
-    let (front, back) = forwarded.bytes.as_slices();
-    let skip = usize::try_from(forwarded.fresh.start).unwrap_or(usize::MAX);
-    // What has left early is fresh to its end.
-    [
-        front.get(skip..).unwrap_or_default(),
-        back.get(skip.saturating_sub(front.len())..).unwrap_or_default(),
-    ]
-}
-
-fn range<'a>(payload: &'a [u8], range: &Range<u32>) -> &'a [u8] {
-    let start = usize::try_from(range.start).unwrap_or(usize::MAX);
-    let end = usize::try_from(range.end).unwrap_or(usize::MAX);
-    payload.get(start..end).unwrap_or_default()
 }

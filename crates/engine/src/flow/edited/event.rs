@@ -6,11 +6,11 @@ use tollgate_policy::{Data, Policy, Verdict, Wishes};
 use tollgate_tcp::{Change, Early, EditedStream, Gap, Next, Push, Ready, Receiver};
 use tollgate_wire::{Direction, Flags, Packet, PerDirection, Seq};
 
-use super::output::Turn;
-use super::{Edited, News};
+use super::Edited;
+use super::output::{News, Turn};
 use crate::buffer::{self, Buffer};
 use crate::counters::{Cause, Reason};
-use crate::flow::stream::{data_seq, push_fresh};
+use crate::flow::leaving::{data_seq, push_fresh};
 use crate::flow::{Context, Flow};
 
 /// What has become readable together.

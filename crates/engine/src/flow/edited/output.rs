@@ -5,9 +5,8 @@ use tollgate_policy::Policy;
 use tollgate_tcp::{EditedStream, Piece};
 use tollgate_wire::{Direction, Flags, Packet, Seq};
 
-use super::News;
 use crate::counters::{Cause, Reason};
-use crate::flow::stream::data_seq;
+use crate::flow::leaving::data_seq;
 use crate::flow::{Context, Flow};
 use crate::ports::Ports;
 use crate::remedy::Remedy;
@@ -18,6 +17,10 @@ pub(super) enum Turn {
     First,
     Again,
 }
+
+/// What a packet says beside its bytes: whether its receiver learns anything from its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::flow) struct News(pub(in crate::flow) bool);
 
 impl<F: Frame> Flow<F> {
     /// Sends what became of the bytes (and FIN) of a packet, and is not acknowledged: in the packet

@@ -12,10 +12,10 @@ use tollgate_policy::Policy;
 use tollgate_tcp::{EditedStream, Held};
 use tollgate_wire::{Direction, Flags, Packet};
 
-use super::output::Turn;
-use super::{Edited, News};
+use super::Edited;
+use super::output::{News, Turn};
 use crate::counters::Reason;
-use crate::flow::stream::data_seq;
+use crate::flow::leaving::data_seq;
 use crate::flow::{Context, Flow};
 
 /// Each with the port where it came in, the oldest first.
