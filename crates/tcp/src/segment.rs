@@ -22,14 +22,17 @@ impl Segment {
     #[must_use]
     pub fn of<F: AsRef<[u8]>>(packet: &Packet<F>) -> Self {
         let headers = packet.headers();
-        Self {
+        let mut segment = Self {
             seq: headers.seq,
             ack: headers.ack,
             flags: headers.flags,
             window: headers.window,
             len: headers.payload_len(),
-            options: packet.options(),
-        }
+            options: Options::default(),
+        };
+        // Written where they stay: a copy of what was written in small pieces just now waits until it has left for the cache.
+        segment.options.read(packet.options_bytes());
+        segment
     }
 
     /// The number after everything it takes: SYN, payload, FIN (RFC 9293 section 3.4).

@@ -82,12 +82,18 @@ impl Options {
     #[must_use]
     #[inline]
     pub fn parse(bytes: &[u8]) -> Self {
-        match *bytes {
-            [] => Self::default(),
-            _ => match Self::plain_timestamps(bytes) {
-                Some(timestamps) => Self { timestamps: Some(timestamps), ..Self::default() },
-                None => Self::parse_any(bytes),
-            },
+        let mut options = Self::default();
+        options.read(bytes);
+        options
+    }
+
+    /// The same, into a value that says nothing yet.
+    #[inline]
+    pub fn read(&mut self, bytes: &[u8]) {
+        match (bytes.is_empty(), Self::plain_timestamps(bytes)) {
+            (true, _) => {}
+            (false, Some(timestamps)) => self.timestamps = Some(timestamps),
+            (false, None) => self.read_any(bytes),
         }
     }
 
@@ -103,23 +109,22 @@ impl Options {
         }
     }
 
-    fn parse_any(mut bytes: &[u8]) -> Self {
-        let mut options = Self::default();
+    fn read_any(&mut self, mut bytes: &[u8]) {
         loop {
             bytes = match *bytes {
-                [] | [kind::END, ..] => return options,
+                [] | [kind::END, ..] => return,
                 [kind::NOP, ref rest @ ..] => rest,
                 [kind, len, ref rest @ ..] if len >= 2 => {
                     let Some((body, rest)) = rest.split_at_checked(usize::from(len) - 2) else {
-                        options.malformed = true;
-                        return options;
+                        self.malformed = true;
+                        return;
                     };
-                    options.take(kind, body);
+                    self.take(kind, body);
                     rest
                 }
                 _ => {
-                    options.malformed = true;
-                    return options;
+                    self.malformed = true;
+                    return;
                 }
             };
         }

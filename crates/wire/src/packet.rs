@@ -70,8 +70,15 @@ impl<F: AsRef<[u8]>> Packet<F> {
     /// What the TCP options say.
     #[must_use]
     pub fn options(&self) -> Options {
+        Options::parse(self.options_bytes())
+    }
+
+    /// The TCP options.
+    #[must_use]
+    #[inline]
+    pub fn options_bytes(&self) -> &[u8] {
         let first = usize::from(self.headers.tcp) + 20;
-        Options::parse(self.bytes(first..usize::from(self.headers.payload)))
+        self.bytes(first..usize::from(self.headers.payload))
     }
 
     /// The timestamps, where there are no other options: as in nearly all segments. None if there are.
