@@ -152,6 +152,15 @@ impl LuaPolicy {
         shared.sleepers.borrow_mut().take_in(tag, direction, data, fuel)
     }
 
+    /// No rule has chosen a dissector for a new connection, since none was asked: its bytes need not be shown, unless
+    /// a later event chooses one.
+    fn pass_over(&self, flow: &mut Flow<'_>) {
+        if *flow.tag == 0 {
+            *flow.tag = self.lineage.take_tag();
+        }
+        self.state.shared.skips.borrow_mut().unhear(*flow.tag, true);
+    }
+
     /// Carries out what the rules of an event want, `verdict` among it.
     pub(crate) fn carry_out(
         &mut self,
@@ -278,6 +287,9 @@ impl Policy for LuaPolicy {
         reports: &mut Reports,
     ) -> Verdict {
         let Some(choice) = self.chosen(Hook::NewConnection, flow, None) else {
+            if self.state.only_dissectors {
+                self.pass_over(flow);
+            }
             return Verdict::Accept;
         };
         self.enter(flow, reports);

@@ -85,6 +85,8 @@ pub(crate) struct State {
     pub(crate) looks_only: bool,
     /// Whether dissectors may follow connections.
     pub(crate) follows_dissectors: bool,
+    /// Whether bytes are wanted by dissectors only.
+    pub(crate) only_dissectors: bool,
     /// Whether any rule listens to `end_connection`.
     pub(crate) hears_end: bool,
     /// Whether any rule listens to `haka.events.exiting`.
@@ -223,6 +225,7 @@ impl State {
             keeps_flows,
             looks_only,
             follows_dissectors: hears("dissectors")?,
+            only_dissectors: hears("only_dissectors")?,
             hears_end,
             hears_exit: hears("exiting")?,
             follows_connections,

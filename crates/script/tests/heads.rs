@@ -289,3 +289,43 @@ fn what_is_wrong_with_a_head_is_a_fault_at_load() {
     let error = load(text).unwrap_err().to_string();
     assert!(error.contains("match.dstprot") && error.contains("match.srcip"), "{error}");
 }
+
+const WEB: &str = "require('protocol/http').install_tcp_rule(80)
+    haka.rule{ hook = http.events.request, eval = function(http, req) print(req.uri) end }\n";
+
+const GET: &[u8] = b"GET /a HTTP/1.1\r\n\r\n";
+
+#[test]
+fn a_dissector_of_a_port_enters_lua_for_no_other() {
+    let mut scene = Scene::new(WEB).between("198.18.0.1:40000", "198.18.0.2:8080");
+    let used = scene.policy.used_memory_bytes();
+    for _ in 0..100 {
+        scene.next();
+        assert_eq!(scene.open(), Verdict::Accept);
+        scene.data(&[GET], false);
+        scene.data_in(Direction::ToClient, &[b"whatever"], true);
+        assert_eq!(scene.policy.used_memory_bytes(), used);
+        scene.end();
+    }
+    // Whoever gets the number of one that is over is heard all the same.
+    let mut scene = scene.between("198.18.0.1:40000", "198.18.0.2:80");
+    scene.next();
+    scene.open();
+    scene.data(&[GET], false);
+    assert_eq!(scene.said(), ["debug tcp: selecting http dissector on flow", "/a"]);
+}
+
+#[test]
+fn a_dissector_may_be_chosen_for_a_connection_of_another_port_later() {
+    let text = WEB.to_owned()
+        + "haka.rule{ hook = tcp_connection.events.receive_packet, eval = function(flow, pkt)
+            if flow.late then flow:select_next_dissector({ receive = function(self, stream, current) print(current) end }) end
+            flow.late = true end }";
+    let mut scene = Scene::new(&text).between("198.18.0.1:40000", "198.18.0.2:8080");
+    scene.open();
+    for piece in [&b"one"[..], b"two", b"three"] {
+        scene.packet(Direction::ToServer, piece);
+        scene.data(&[piece], false);
+    }
+    assert_eq!(scene.said(), ["two", "three"]);
+}

@@ -199,6 +199,7 @@ P.dispatch = {
             exiting = #core.exiting.list > 0,
             edits = P.edits or false, dissectors = P.has_dissectors or false,
             connections = P.follows_connections(),
+            only_dissectors = P.has_dissectors and #core.receive_data.list == 0 or false,
         }
         P.heard_packets(heard)
         hears_dissectors = P.has_dissectors or false

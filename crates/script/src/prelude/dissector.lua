@@ -174,6 +174,8 @@ function Tcp.dissect(cls, flow)
     flow:select_next_dissector(cls:new(flow))
 end
 
+local function is_port(value) return value >= 0 and value <= 65535 and value % 1 == 0 end
+
 function Tcp.install_tcp_rule(cls, port)
     if type(port) ~= "number" then
         return fault(format("install_tcp_rule: a port expected, got %s", type(port)))
@@ -181,6 +183,8 @@ function Tcp.install_tcp_rule(cls, port)
     P.rule {
         hook = P.core.new_connection,
         name = "install " .. cls.name .. " dissector",
+        -- No port, such as 80.5, is none that a connection has, either.
+        match = is_port(port) and { dstport = port } or nil,
         eval = function(flow, pkt)
             if pkt.dstport == port then cls:dissect(flow) end
         end,

@@ -78,10 +78,8 @@ function methods:select_next_dissector(dissector)
     entry.dissector = dissector
     native.wake(live.index)
     hearers[live.index] = nil
-    if entry.unheard then
-        entry.unheard = nil
-        native.hear(live.index)
-    end
+    entry.unheard = nil
+    native.hear(live.index)
     local begin = type(dissector) == "table" and P.begins[rawget(dissector, "receive")]
     if begin then begin(dissector) end
 end
@@ -181,7 +179,9 @@ function P.forget(index)
         if state and state.forget then state:forget() end
         entries[index] = nil
     end
-    flows[index], hearers[index] = nil, nil
+    -- Nil where there is nothing would make a place for it.
+    if flows[index] then flows[index] = nil end
+    if hearers[index] then hearers[index] = nil end
 end
 
 function P.is_flow(value)
