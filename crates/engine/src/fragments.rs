@@ -30,6 +30,17 @@ pub(crate) struct Fragments<F> {
     swept: Timestamp,
 }
 
+/// What a fragment has made of its datagram.
+#[derive(Debug)]
+pub(crate) enum Gathered<F> {
+    /// Others are missing, or it came to nothing.
+    Waits,
+    /// It is complete; its frames count as held until it is joined, sent or dropped.
+    Whole(Datagram<F>),
+    /// Nobody can say any more what it is: all that comes of it is dropped.
+    Spoiled(FragmentKey),
+}
+
 type Set<F> = ArrayVec<Datagram<F>, WAYS>;
 
 /// A datagram as far as its fragments have come.
@@ -78,30 +89,30 @@ impl<F: Frame> Fragments<F> {
         self.sets.iter().map(|set| set.len() as u64).sum()
     }
 
-    /// Keeps a fragment. If its datagram is complete now, it comes back; its frames count as held until
-    /// it is joined, sent or dropped.
+    /// Keeps a fragment, and says what that makes of its datagram.
     pub(crate) fn push<L: Link<Frame = F>>(
         &mut self,
         frame: F,
         now: Timestamp,
         ports: &mut Ports<L>,
-    ) -> Option<Datagram<F>> {
+    ) -> Gathered<F> {
         let headers = match FragmentHeaders::parse(frame.as_ref()) {
             Ok(headers) => headers,
             Err(why) => {
                 ports.drop(frame, Reason::Malformed(why));
-                return None;
+                return Gathered::Waits;
             }
         };
         if self.frames >= self.frames_max {
             ports.drop(frame, Reason::Cause(Cause::FragmentFull));
-            return None;
+            return Gathered::Waits;
         }
         let sets = self.sets.len() as u64;
         let position = usize::try_from(self.hasher.hash_one(headers.key) % sets).unwrap_or(0);
-        let set = self.sets.get_mut(position)?;
+        let Some(set) = self.sets.get_mut(position) else { return Gathered::Waits };
         let way = place(set, headers.key, now, &mut self.frames, ports);
-        let datagram = set.get_mut(way)?;
+        let Some(datagram) = set.get_mut(way) else { return Gathered::Waits };
+        let was_spoiled = datagram.spoiled.is_some();
         match datagram.insert(Piece { headers, frame }) {
             Ok(()) => {
                 self.frames += 1;
@@ -114,12 +125,15 @@ impl<F: Frame> Fragments<F> {
                 }
             }
         }
+        if !was_spoiled && datagram.spoiled.is_some() {
+            return Gathered::Spoiled(headers.key);
+        }
         if !datagram.is_whole() {
-            return None;
+            return Gathered::Waits;
         }
         let datagram = set.swap_remove(way);
         self.frames -= datagram.pieces.len() as u64;
-        Some(datagram)
+        Gathered::Whole(datagram)
     }
 
     /// Drops what has waited for too long; looks once in a second.

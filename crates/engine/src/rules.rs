@@ -8,6 +8,7 @@ use tollgate_policy::{
     Severity, Verdict,
 };
 use tollgate_tcp::State;
+use tollgate_wire::fragment::FragmentKey;
 use tollgate_wire::{Direction, Endpoint, Headers, Timestamp};
 
 use crate::config::{Config, Follow, Shunt};
@@ -258,7 +259,19 @@ impl<P: Policy> Rules<P> {
     ) {
         let ends = [headers.source, headers.source.other()].map(|side| headers.key.endpoint(side));
         let alert = ("no connection found for tcp packet", Severity::Low);
-        self.alert(alert, ends, now, counters);
+        self.alert(alert, ends.map(node), now, counters);
+    }
+
+    /// Haka's alert for fragments that contradict each other, once for each datagram.
+    pub(crate) fn alert_fragment(
+        &mut self,
+        key: &FragmentKey,
+        now: Timestamp,
+        counters: &mut Counters,
+    ) {
+        let version = if key.is_ipv6() { "invalid ipv6 fragment" } else { "invalid ipv4 fragment" };
+        let nodes = key.addresses().map(|address| vec![format!("address: {address}")]);
+        self.alert((version, Severity::Medium), nodes, now, counters);
     }
 
     /// That a sender has sent two different copies of a byte, once for each connection: nobody does
@@ -271,7 +284,8 @@ impl<P: Policy> Rules<P> {
         counters: &mut Counters,
     ) {
         let (from, to) = about.ends(direction);
-        self.alert(("overlap with different bytes", Severity::Medium), [from, to], now, counters);
+        let alert = ("overlap with different bytes", Severity::Medium);
+        self.alert(alert, [from, to].map(node), now, counters);
     }
 
     /// An alert of the engine's own, if the rate allows.
@@ -279,7 +293,7 @@ impl<P: Policy> Rules<P> {
     fn alert(
         &mut self,
         (description, severity): (&str, Severity),
-        [from, to]: [Endpoint; 2],
+        [sources, targets]: [Vec<String>; 2],
         now: Timestamp,
         counters: &mut Counters,
     ) {
@@ -293,18 +307,20 @@ impl<P: Policy> Rules<P> {
             return;
         }
         self.alerts_this_second += 1;
-        let node = |end: Endpoint| {
-            vec![format!("address: {}", end.addr), format!("service: tcp/{}", end.port)]
-        };
         self.reports.alert(Alert {
             time: now,
             description: Some(description.to_owned()),
             severity: Some(severity),
-            sources: node(from),
-            targets: node(to),
+            sources,
+            targets,
             ..Alert::default()
         });
     }
+}
+
+/// An end of a connection, as alerts name it.
+fn node(end: Endpoint) -> Vec<String> {
+    vec![format!("address: {}", end.addr), format!("service: tcp/{}", end.port)]
 }
 
 /// The number of the next connection.

@@ -3,6 +3,7 @@
 //!
 //! Collecting them, and refusing those that overlap (RFC 5722), is the engine's.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Range;
 
 use crate::checksum::Sum;
@@ -61,6 +62,18 @@ impl FragmentKey {
     #[must_use]
     pub const fn identification(&self) -> u32 {
         self.identification
+    }
+
+    /// Who sends the datagram, and to whom.
+    #[must_use]
+    pub fn addresses(&self) -> [IpAddr; 2] {
+        [self.source, self.destination].map(|octets| Ipv6Addr::from(octets).to_canonical())
+    }
+
+    /// Whether it is of IPv6.
+    #[must_use]
+    pub const fn is_ipv6(&self) -> bool {
+        self.v6
     }
 }
 

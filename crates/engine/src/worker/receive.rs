@@ -9,6 +9,7 @@ use super::{Arrival, Worker};
 use crate::config::Sharding;
 use crate::counters::{Cause, Reason};
 use crate::flow_table::Foreseen;
+use crate::fragments::Gathered;
 use crate::mesh::Message;
 use crate::rules::FrameEvent;
 
@@ -86,7 +87,13 @@ impl<L: Link, P: Policy> Worker<L, P> {
 
     /// Keeps a fragment, and goes on with the datagram if it is whole now.
     pub(super) fn gather(&mut self, frame: L::Frame, port: Port, now: Timestamp) {
-        let Some(datagram) = self.fragments.push(frame, now, &mut self.ports) else { return };
+        let datagram = match self.fragments.push(frame, now, &mut self.ports) {
+            Gathered::Whole(datagram) => datagram,
+            Gathered::Waits => return,
+            Gathered::Spoiled(key) => {
+                return self.rules.alert_fragment(&key, now, &mut self.ports.counters);
+            }
+        };
         if self.rules.wants(FrameEvent::Datagram) {
             return self.show_gathered(datagram, port, now);
         }

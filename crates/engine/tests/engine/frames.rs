@@ -6,6 +6,7 @@ use crate::common::{ACK, Frame, Gate, PSH, SYN, handshake, small};
 use tollgate_engine::{Cause, Config, OtherTraffic, Reason};
 use tollgate_link::Port;
 use tollgate_link::memory::MemoryLink;
+use tollgate_policy::Report;
 use tollgate_wire::{Direction, Malformed, Other};
 
 #[test]
@@ -124,7 +125,31 @@ fn a_datagram_with_overlapping_fragments_is_dropped_with_all_that_comes_of_it() 
         assert_eq!(gate.put_bytes(Port::A, fragment), []);
         assert_eq!(gate.worker.gauges().fragments, 0);
     }
+    assert_eq!(alerts(&mut gate), ["invalid ipv4 fragment: 198.18.0.1 -> 198.18.0.2"]);
     assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::FragmentOverlap)), 6);
+}
+
+#[test]
+fn a_fragment_past_the_last_one_spoils_its_datagram_and_is_told_once() {
+    let mut gate = Gate::new();
+    gate.establish();
+    let short = Frame::client(1, 1, ACK, b"ends here").fragments(16, 9);
+    let long = Frame::client(1, 1, ACK, b"and goes on all the same, to its end").fragments(16, 9);
+    let last = short.last().unwrap();
+    for fragment in [last, &long[3], &long[0], &long[1]] {
+        assert_eq!(gate.put_bytes(Port::A, fragment), []);
+    }
+    assert_eq!(alerts(&mut gate), ["invalid ipv4 fragment: 198.18.0.1 -> 198.18.0.2"]);
+    assert_eq!(gate.finish().dropped_for(Reason::Cause(Cause::FragmentBroken)), 4);
+}
+
+fn alerts(gate: &mut Gate) -> Vec<String> {
+    let address = |node: &[String]| node[0].trim_start_matches("address: ").to_owned();
+    let told = gate.worker.reports().drain().filter_map(|report| match report {
+        Report::Alert(alert) => Some((alert.description.unwrap(), alert.sources, alert.targets)),
+        _ => None,
+    });
+    told.map(|(what, from, to)| format!("{what}: {} -> {}", address(&from), address(&to))).collect()
 }
 
 #[test]
