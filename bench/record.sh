@@ -1,6 +1,12 @@
 # Where figures are kept, and on what they were measured. To be sourced from the top of the repository.
 # shellcheck shell=bash
 
+# The commit, and whether anything but the records themselves has changed since.
+record_commit() {
+    git describe --always --tags 2>/dev/null || { echo unknown && return; }
+    git diff --quiet HEAD -- . ':!bench/record' || echo "          with changes"
+}
+
 # record_begin WHAT: sets `record` to a path without extension, and writes the .txt beside the .csv; in bench/record, or
 # where `record_in` says.
 record_begin() {
@@ -10,7 +16,7 @@ record_begin() {
     {
         echo "what:     $1"
         echo "date:     $(date -u '+%F %T') UTC"
-        echo "commit:   $(git describe --always --dirty --tags 2>/dev/null || echo unknown)"
+        echo "commit:   $(record_commit)"
         echo "kernel:   $(uname -srm)"
         echo "rustc:    $(rustc --version)"
         echo "cores:    $(nproc)"

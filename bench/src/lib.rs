@@ -3,6 +3,12 @@
 //! The programs are in `src/bin`, the lab of namespaces in `lab`, what they found in `record`.
 #![forbid(unsafe_code)]
 
+use mimalloc::MiMalloc;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 pub mod abuse;
 pub mod burst;
 pub mod cases;

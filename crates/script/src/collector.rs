@@ -22,6 +22,8 @@ const STEP_MULTIPLIER: std::ffi::c_int = 1600;
 const BYTES_PER_STEP: usize = 4 << 10;
 /// Steps after one event.
 const STEPS_MAX: usize = 128;
+/// A heap is small if it takes less than one part in so many of what it may.
+const SMALL: usize = 16;
 /// A heap grows by so much at least before it is collected again.
 const GROWTH_MIN: usize = 256 << 10;
 
@@ -105,8 +107,9 @@ impl Collector {
         self.seen.set(used);
         self.busy.set(false);
         // By a half: while the steps of a cycle go on, as much as a quarter comes to it, so that no more than about as
-        // much is garbage as is in use.
-        let grown = used.saturating_add((used / 2).max(GROWTH_MIN));
+        // much is garbage as is in use. A small heap may grow more, and is looked at less often for it.
+        let growth = if used < self.memory_max / SMALL { used } else { used / 2 };
+        let grown = used.saturating_add(growth.max(GROWTH_MIN));
         // Where little is left the next cycle comes sooner, but never at once.
         let late = (self.memory_max / 4 * 3).max(used.saturating_add(self.memory_max / 32));
         let due = grown.min(late);
