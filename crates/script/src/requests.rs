@@ -26,20 +26,10 @@ impl LuaPolicy {
         let stretch = (data.is_writable(), data.offset(), data.len());
         let has_passed = Cell::new(false);
         let verdict = self.run(About::of(flow), reports, |state, from| {
+            let Plain { number, head_len, has_body, .. } = plain;
             let (is_writable, offset, len) = stretch;
-            let head = (plain.number, plain.head_len, plain.has_body);
-            let (number, head_len, has_body) = head;
-            let request = &state.dispatch.request;
-            has_passed.set(request.call((
-                from,
-                tag,
-                number,
-                head_len,
-                has_body,
-                is_writable,
-                offset,
-                len,
-            ))?);
+            let given = (from, tag, number, head_len, has_body, is_writable, offset, len);
+            has_passed.set(state.dispatch.request.call(given)?);
             Ok(())
         });
         if let Some(Sleeper { what: Asleep::Requests { talk, are_heard }, .. }) = sleeper
