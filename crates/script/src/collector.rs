@@ -10,7 +10,7 @@ use std::cell::Cell;
 use mlua::Lua;
 use mlua::state::{GcIncParams, GcMode};
 
-use crate::limits::Budget;
+use crate::budget::Budget;
 
 /// Bytes that are allocated, and those that are collected, in the time of an instruction. Guesses: between
 /// a long string and many small tables lies a factor of ten, and the latter cost instructions, too.

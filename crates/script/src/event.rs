@@ -9,10 +9,10 @@ use tollgate_policy::{
 use tollgate_wire::{Endpoint, PerDirection, Timestamp};
 
 use crate::ahead::Sleepers;
+use crate::budget::{Breath, Budget};
 use crate::collector::Collector;
 use crate::fault::{Failure, Fault};
 use crate::heads::Heads;
-use crate::limits::{Breath, Budget};
 use crate::skips::Skips;
 
 /// A buffer that has grown beyond this is given back after its event.

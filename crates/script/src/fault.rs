@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::native::suggest;
+use crate::near::suggest;
 
 /// One thing that is wrong with a script.
 #[derive(Clone, Debug, PartialEq, Eq)]

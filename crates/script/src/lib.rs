@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod ahead;
+mod budget;
 mod collector;
 mod edits;
 mod event;
@@ -31,17 +32,23 @@ mod limits;
 mod lineage;
 mod load;
 mod native;
+mod near;
 mod packets;
 mod pattern;
+mod place;
 mod policy;
 mod requests;
 mod sandbox;
+mod settings;
+mod shelf;
 mod skips;
 mod source;
 mod state;
 
+pub use budget::Watch;
 pub use fault::{Fault, LoadError};
-pub use limits::{Limits, Watch};
+pub use limits::Limits;
 pub use lineage::{Lineage, RuleErrors};
-pub use load::{OnRuleError, Rules, Settings};
+pub use load::Rules;
 pub use policy::LuaPolicy;
+pub use settings::{OnRuleError, Settings};

@@ -1,55 +1,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tollgate_policy::{Log, Verdict};
+use tollgate_policy::Log;
 
 use crate::fault::LoadError;
-use crate::limits::{Limits, Watch};
 use crate::lineage::Lineage;
 use crate::policy::LuaPolicy;
+use crate::settings::Settings;
 use crate::source::{self, Source};
 use crate::state::State;
-
-/// What happens to a connection whose rule failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnRuleError {
-    /// It is dropped: nothing passes that the rules did not see to the end.
-    #[default]
-    Drop,
-    /// It is reset, at both ends.
-    Reset,
-    /// It goes on, and no rule sees anything more of it.
-    Bypass,
-    /// The failed rule counts as one that had nothing against it; the rules after it are asked.
-    Pass,
-}
-
-impl OnRuleError {
-    pub(crate) const fn verdict(self) -> Verdict {
-        match self {
-            Self::Drop => Verdict::Drop,
-            Self::Pass => Verdict::Accept,
-            Self::Reset => Verdict::Reset,
-            Self::Bypass => Verdict::Bypass,
-        }
-    }
-}
-
-/// How scripts run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Settings {
-    /// What one event may cost.
-    pub limits: Limits,
-    /// What becomes of a connection whose rule failed.
-    pub on_rule_error: OnRuleError,
-    /// Nothing may be changed: writing is the rule's error, whatever the script declares. Verdicts
-    /// count.
-    pub pass_through: bool,
-    /// The clock of a live run, for what instructions do not tell.
-    pub watch: Option<Watch>,
-    /// A rule that failed is told of by lines of log only, as in Haka, and not by an alert as well.
-    pub quiet_failures: bool,
-}
 
 /// A script that has been read, run once and found good. `Send` and `Sync`: every worker makes its
 /// own [`LuaPolicy`] from it.

@@ -10,7 +10,7 @@ use crate::ahead::Taken;
 use crate::fault::{Failure, FailureKind, LoadError};
 use crate::heads::{self, Hook};
 use crate::lineage::{Lineage, RuleErrors};
-use crate::load::Settings;
+use crate::settings::Settings;
 use crate::source::Source;
 use crate::state::State;
 

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::native::Shelf;
+use crate::shelf::Shelf;
 
 /// A script may be made of this many modules.
 const MODULES_MAX: usize = 256;

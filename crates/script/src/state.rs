@@ -8,7 +8,7 @@ use tollgate_policy::{Interest, Log, Report};
 use crate::edits::{EDITS, INJECTS};
 use crate::event::Shared;
 use crate::fault::{Failure, LoadError, OVERFLOW, PRELUDE, UNTOLD};
-use crate::load::{OnRuleError, Settings};
+use crate::settings::{OnRuleError, Settings};
 use crate::source::Source;
 use crate::{limits, native, sandbox};
 

@@ -8,8 +8,8 @@ use tollgate_wire::{Direction, PerDirection};
 
 use super::chunk::{Chunks, Framing};
 use super::claims::{Body, claims, request_body, response_body};
-use super::head::{Head, Part, Spares};
-use super::parse::{self, Kind, Limits, Parsed};
+use super::head::{Head, Kind, Part, Spares};
+use super::parse::{self, Limits, Parsed};
 use super::{Shape, Wrong};
 
 /// Requests that wait for their responses. Browsers send one at a time, tools some dozens.

@@ -2,7 +2,12 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::parse::Kind;
+/// Which of the two a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Request,
+    Response,
+}
 
 /// A head as it came, where everything is in it, and what a rule has changed.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 use httparse::{Header, ParserConfig, Request, Response, Status};
 use memchr::{memchr, memchr2};
 
-use super::head::{Field, HEAD_BYTES_MOST, Head};
+use super::head::{Field, HEAD_BYTES_MOST, Head, Kind};
 use super::{Shape, Wrong};
 
 /// Lines of a head; more is no browser's.
@@ -22,13 +22,6 @@ pub(crate) struct Limits {
     /// Whether responses may have what RFC 9112 lets a client repair: folded lines, and blanks before
     /// the colon. They are told as a [`Shape`] all the same.
     pub(crate) is_lenient: bool,
-}
-
-/// Which of the two a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Request,
-    Response,
 }
 
 /// What the beginning of `bytes` is.

@@ -1,9 +1,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 
-use mlua::{Lua, MultiValue, Table, Value};
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
-use super::getter;
 use crate::event::{Event, Shared};
 
 /// A counter of the connection, and how to read it.
@@ -81,4 +80,14 @@ fn words(address: IpAddr) -> MultiValue {
             MultiValue::from_iter([pair(a, b), pair(c, d), pair(e, f), pair(g, h)])
         }
     }
+}
+
+/// A function that reads the running event.
+fn getter<R: IntoLuaMulti + 'static>(
+    lua: &Lua,
+    shared: &Rc<Shared>,
+    read: fn(&Event) -> R,
+) -> mlua::Result<Function> {
+    let shared = Rc::clone(shared);
+    lua.create_function(move |_, ()| Ok(read(&shared.event.borrow())))
 }

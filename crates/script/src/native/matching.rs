@@ -1,16 +1,11 @@
-//! What `regexp`, `patterns` and `tls` share: bytes that are lent, work that is charged, and a shelf of
-//! what was compiled while the script loaded.
+//! What `regexp`, `patterns` and `tls` share: bytes that are lent, and work that is charged.
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use mlua::{Lua, LuaString};
-use tollgate_inspect::regexp::{Flags, PatternError, Regexp};
-use tollgate_inspect::signatures::{Signature, SignatureError, Signatures};
 
-use super::location;
 use crate::event::Shared;
+use crate::place::location;
 
 /// What all that a script has compiled and still holds may take, in each worker's count.
 const COMPILED_BYTES_MAX: usize = 256 << 20;
@@ -21,37 +16,6 @@ const VISITS_PER_INSTRUCTION: u64 = 1;
 const BYTES_PER_INSTRUCTION: u64 = 4;
 /// Bytes of a compiled expression that are made in that time.
 const COMPILED_PER_INSTRUCTION: usize = 2;
-
-/// What was compiled while a script was loaded, for the workers that load it after. Locked while a
-/// script loads, never in an event.
-#[derive(Debug, Default)]
-pub(crate) struct Shelf {
-    expressions: Mutex<BTreeMap<(Vec<u8>, Flags), Regexp>>,
-    sets: Mutex<BTreeMap<Arc<[Signature]>, Signatures>>,
-}
-
-impl Shelf {
-    pub(super) fn expression(&self, pattern: &[u8], flags: Flags) -> Result<Regexp, PatternError> {
-        let mut known = self.expressions.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (pattern.to_vec(), flags);
-        if let Some(regexp) = known.get(&key) {
-            return Ok(regexp.clone());
-        }
-        let regexp = Regexp::compile(pattern, flags)?;
-        known.insert(key, regexp.clone());
-        Ok(regexp)
-    }
-
-    pub(super) fn set(&self, list: Vec<Signature>) -> Result<Signatures, SignatureError> {
-        let mut known = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(set) = known.get(list.as_slice()) {
-            return Ok(set.clone());
-        }
-        let set = Signatures::compile(&list)?;
-        known.insert(list.into(), set.clone());
-        Ok(set)
-    }
-}
 
 /// A share of what a state's compiled expressions take, given back when it is collected.
 #[derive(Debug)]

@@ -20,21 +20,15 @@ mod tls;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::{Function, IntoLuaMulti, Lua, LuaString, Table, Value};
+use mlua::{Function, Lua, LuaString, Table, Value};
 use tollgate_policy::Verdict;
 
-use crate::event::{Event, Shared};
+use crate::event::Shared;
 use crate::fault::{Failure, FailureKind, Fault};
 use crate::limits::Limits;
+use crate::near::suggest;
+use crate::place::{frame, location};
 use crate::source::Source;
-
-pub(crate) use matching::Shelf;
-
-/// Names further apart than this are not taken for a slip of the finger.
-const SUGGESTION_DISTANCE_MAX: usize = 3;
-
-/// How deep `locate` looks for the script's own frame.
-const DEPTH_MAX: usize = 64;
 
 /// The table `P.native` of the prelude.
 pub(crate) fn table(
@@ -159,60 +153,7 @@ fn errors(
     )
 }
 
-/// A function that reads the running event.
-fn getter<R: IntoLuaMulti + 'static>(
-    lua: &Lua,
-    shared: &Rc<Shared>,
-    read: fn(&Event) -> R,
-) -> mlua::Result<Function> {
-    let shared = Rc::clone(shared);
-    lua.create_function(move |_, ()| Ok(read(&shared.event.borrow())))
-}
-
-/// The innermost frame that is the script's: its file and line.
-fn frame(lua: &Lua) -> Option<(String, usize)> {
-    for depth in 0..DEPTH_MAX {
-        let found = lua.inspect_stack(depth, |debug| {
-            let line = debug.current_line()?;
-            let source = debug.source();
-            let name = source.source.as_deref()?.strip_prefix('@')?;
-            Some((name.to_owned(), line))
-        })?;
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
-}
-
-/// `file:line: ` of the script's own frame, to put before a message.
-pub(crate) fn location(lua: &Lua) -> String {
-    frame(lua).map(|(file, line)| format!("{file}:{line}: ")).unwrap_or_default()
-}
-
 fn stack(lua: &Lua) -> mlua::Result<String> {
     let text: LuaString = lua.traceback(None, 0)?;
     Ok(text.to_string_lossy())
-}
-
-/// The nearest of the names that are known, if it is near.
-pub(crate) fn suggest(name: &str, known: Vec<String>) -> Option<String> {
-    known
-        .into_iter()
-        .map(|near| (strsim::damerau_levenshtein(name, &near), near))
-        .filter(|(distance, near)| *distance <= SUGGESTION_DISTANCE_MAX.min(near.len() / 2))
-        .min()
-        .map(|(_, near)| near)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_near_name_is_suggested_and_a_far_one_is_not() {
-        let known = || vec!["new_connection".to_owned(), "receive_data".to_owned()];
-        assert_eq!(suggest("new_conection", known()).as_deref(), Some("new_connection"));
-        assert_eq!(suggest("send_packet", known()), None);
-    }
 }

@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 use tollgate_wire::Direction;
 
 use super::super::claims::{Body, Claims, claims, request_body, response_body};
-use super::super::head::Head;
-use super::super::parse::{self, Kind, Limits, Parsed};
+use super::super::head::{Head, Kind};
+use super::super::parse::{self, Limits, Parsed};
 use super::{Asked, At, Conversation};
 
 /// A request that `bytes` begin with: its head is there as a whole, and nothing is behind it but a part of its
