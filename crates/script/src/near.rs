@@ -1,3 +1,4 @@
+//! What was meant by a name that nobody knows.
 /// Names further apart than this are not taken for a slip of the finger.
 const SUGGESTION_DISTANCE_MAX: usize = 3;
 
