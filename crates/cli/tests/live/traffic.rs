@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, Side, join};
 
@@ -21,12 +21,26 @@ pub(crate) fn server<T: Send + 'static>(
 ) -> JoinHandle<Vec<T>> {
     let (ready, listening): (Sender<()>, Receiver<()>) = channel();
     let thread = lab.spawn(Side::Server, move || {
-        let listener = TcpListener::bind(address).expect("the address is free");
+        let listener = listen(address);
         ready.send(()).expect("the test waits");
         (0..connections).map(|_| serve(patient(listener.accept().expect("a client").0))).collect()
     });
     listening.recv_timeout(PATIENCE).expect("the server listens");
     thread
+}
+
+/// Listens. Who listened there last may still seem to: a program that another thread starts has all that is open
+/// until it is run.
+fn listen(address: SocketAddr) -> TcpListener {
+    let since = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && since.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            listener => return listener.expect("the address is free"),
+        }
+    }
 }
 
 /// Connects, with patience on every later read and write.
