@@ -67,7 +67,9 @@ impl FragmentKey {
     /// Who sends the datagram, and to whom.
     #[must_use]
     pub fn addresses(&self) -> [IpAddr; 2] {
-        [self.source, self.destination].map(|octets| Ipv6Addr::from(octets).to_canonical())
+        [self.source, self.destination]
+            .map(Ipv6Addr::from)
+            .map(|address| if self.v6 { address.into() } else { address.to_canonical() })
     }
 
     /// Whether it is of IPv6.
@@ -395,4 +397,27 @@ fn set_ipv4(header: &mut [u8], total_len: u16, fragment: u16) -> Option<()> {
 fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> Option<()> {
     out.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(bytes);
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first fragment of a UDP datagram.
+    fn fragment_v6(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
+        let mut frame = vec![0; 12];
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 16, 44, 64]);
+        frame.extend([source, destination].map(|address| address.octets()).concat());
+        frame.extend([17, 0, 0, 1, 0, 0, 0, 9]);
+        frame.extend([0; 8]);
+        frame
+    }
+
+    #[test]
+    fn an_address_that_maps_one_of_ipv4_is_one_of_ipv6_all_the_same() {
+        let ends = ["::ffff:198.18.0.1", "fd00::2"].map(|end| end.parse::<Ipv6Addr>().unwrap());
+        let key = FragmentHeaders::parse(&fragment_v6(ends[0], ends[1])).unwrap().key;
+        assert!(key.is_ipv6());
+        assert_eq!(key.addresses(), ends.map(IpAddr::V6));
+    }
 }
