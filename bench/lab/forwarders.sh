@@ -13,7 +13,7 @@ bare      crates/link/examples/bare_forwarder.rs: the same rings as Tollgate, no
 tollgate  tollgate run, one worker, no rules: every connection followed, every checksum verified
 rust      examples/firewall, one worker: a rule in Rust that looks for a word in all data
 lua       tollgate run, one worker, a Lua rule that is called with all data
-shunted   tollgate run, one worker, a Lua rule that lets each connection cross in XDP once it is open
+shunted   tollgate run, one worker, a Lua rule that lets each connection go: from its 16th packet on it crosses in XDP
 suricata  Suricata in-line on AF_PACKET (copy-mode ips), one thread a side, one rule that looks for a word in all data
 TEXT
 }

@@ -62,7 +62,9 @@ fn title(forwarder: &str) -> &str {
         "tollgate" => "Tollgate, no rules",
         "rust" => "Tollgate, a Rust rule that looks for a word in all data",
         "lua" => "Tollgate, a Lua rule called with all data",
-        "shunted" => "Tollgate, connections shunted when they are open",
+        "shunted" => {
+            "Tollgate, a Lua rule that lets connections go: shunted from their 16th packet on"
+        }
         "suricata" => "Suricata 7.0 in-line on AF_PACKET, one rule",
         other => other,
     }
