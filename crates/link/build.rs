@@ -17,7 +17,9 @@ mod steer {
     use libbpf_cargo::SkeletonBuilder;
 
     pub(crate) fn build() {
-        let bpf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bpf");
+        // Where the crate is now: a build directory may be moved with it.
+        let here = env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the crate is");
+        let bpf = Path::new(&here).join("../../bpf");
         let source = bpf.join("steer.bpf.c");
         for input in [&source, &bpf.join("steer.h")] {
             println!("cargo:rerun-if-changed={}", input.display());
